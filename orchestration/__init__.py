@@ -1,0 +1,1 @@
+"""Tandem: the Dagster code location and the plain functions that it drives."""

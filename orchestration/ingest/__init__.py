@@ -1,0 +1,1 @@
+"""Landing files to `raw`, quarantine and the file ledger. No Dagster in here."""

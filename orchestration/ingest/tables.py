@@ -1,0 +1,90 @@
+"""The tables that Python writes: `raw`, `quarantine` and `control`.
+
+Their columns are described in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from orchestration.contracts import LogContract, contracts
+from orchestration.settings import MartSettings
+
+CONTROL_TABLES = {
+    "control.files": """
+        file_id bigint, log varchar, path varchar, sha256 varchar, bytes bigint, mtime_ns bigint,
+        format varchar, state varchar, reason varchar, lines_read bigint, accepted bigint,
+        rejected bigint, duplicates bigint, batch_id bigint, loaded_at timestamp
+    """,
+    "control.paths": """
+        path varchar, log varchar, bytes bigint, mtime_ns bigint, sha256 varchar,
+        seen_at timestamp
+    """,
+    "control.batches": """
+        batch_id bigint, started_at timestamp, finished_at timestamp, files bigint,
+        lines_read bigint, accepted bigint, rejected bigint, duplicates bigint
+    """,
+    "control.replaced": """
+        log varchar, source varchar, id varchar, occurred_at timestamp, batch_id bigint
+    """,
+    "control.schema_drift": """
+        log varchar, field varchar, file_id bigint, lines bigint, first_seen_at timestamp
+    """,
+    "control.window_dates": "activity_date date",
+    "control.builds": """
+        build_id varchar, started_at timestamp, finished_at timestamp, batch_id bigint,
+        as_of_date date, settings_fingerprint varchar, code_fingerprint varchar, state varchar
+    """,
+    "control.validations": """
+        run_id varchar, stage varchar, suite varchar, expectation varchar, column_name varchar,
+        severity varchar, success boolean, observed varchar, table_name varchar,
+        fingerprint varchar, checked_at timestamp
+    """,
+    "quarantine.lines": """
+        file_id bigint, path varchar, log varchar, line bigint, reason varchar, field varchar,
+        raw_text varchar, batch_id bigint, rejected_at timestamp
+    """,
+}
+_SETTING_TYPES = {str: "varchar", int: "bigint", float: "double", bool: "boolean"}
+
+
+def raw_columns(contract: LogContract) -> dict[str, str]:
+    """Column name to DuckDB type of `raw.<table>`, in order."""
+    columns = {field.name: field.duckdb_type for field in contract.all_fields}
+    columns |= {"_extra": "VARCHAR", "_file_id": "BIGINT", "_batch_id": "BIGINT"}
+    if contract.kind == "entity":
+        columns["_state_sha256"] = "VARCHAR"
+    return columns
+
+
+def parameter_columns() -> dict[str, str]:
+    """Column name to DuckDB type of `control.parameters`."""
+    columns = {
+        name: _SETTING_TYPES[field.annotation]  # type: ignore[index]
+        for name, field in MartSettings.model_fields.items()
+    }
+    return columns | {
+        "as_of_date": "date",
+        "previous_as_of_date": "date",
+        "watermark_batch_id": "bigint",
+        "full_refresh": "boolean",
+    }
+
+
+def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create every schema and table that is missing; change none that is there."""
+    for schema in ("raw", "quarantine", "control"):
+        connection.execute(f"create schema if not exists {schema}")
+    for name, columns in CONTROL_TABLES.items():
+        connection.execute(f"create table if not exists {name} ({columns})")
+    connection.execute(
+        f"create table if not exists control.parameters ({_ddl(parameter_columns())})"
+    )
+    for contract in contracts().values():
+        connection.execute(
+            f"create table if not exists raw.{contract.table} ({_ddl(raw_columns(contract))})"
+        )
+
+
+def _ddl(columns: dict[str, str]) -> str:
+    return ", ".join(f'"{name}" {kind}' for name, kind in columns.items())

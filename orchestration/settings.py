@@ -1,0 +1,179 @@
+"""One typed `Settings`: defaults, then `tandem.toml`, then `TANDEM_*` variables.
+
+An unknown key or variable is an error, not a shrug: a misspelt threshold would change numbers
+in silence.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import tomllib
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from orchestration.errors import SettingsError
+
+ENV_PREFIX = "TANDEM_"
+# Variables with the prefix that are no settings: what dbt's profile and the tests read.
+RESERVED_ENV = {"TANDEM_WAREHOUSE", "TANDEM_CONFIG", "TANDEM_TARGET"}
+
+
+class MartSettings(BaseModel):
+    """What changes the marts' rows. A change of any of these rebuilds every model."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    timezone: str = "Asia/Shanghai"
+    reporting_currency: str = Field(default="CNY", pattern=r"^[A-Z]{3}$")
+    identity_max_ids: int = Field(default=20, ge=2)
+    rfm_recency_days: int = Field(default=30, ge=1)
+    rfm_frequency_orders: int = Field(default=2, ge=1)
+    rfm_monetary_minor: int = Field(default=10_000, ge=1)
+    tier_core_contribution_days: int = Field(default=7, ge=1, le=28)
+    tier_active_days: int = Field(default=2, ge=1, le=28)
+    creator_head_reads_28d: int = Field(default=10_000, ge=1)
+    creator_mid_reads_28d: int = Field(default=1_000, ge=1)
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError(f"{value!r} is no IANA time zone") from error
+        return value
+
+
+class Settings(MartSettings):
+    """Everything that can be set.
+
+    Raises SettingsError from `load_settings` for unknown keys, bad values and unreadable files.
+    """
+
+    home: Path = Path(".tandem")
+    landing: Path | None = None
+    as_of_date: date | None = None
+    key: SecretStr | None = None
+    now: datetime | None = None
+    """The moment of loading, for tests and replays; by default the clock's."""
+    memory_limit: str = Field(default="1500MB", pattern=r"^\d+(\.\d+)?\s?(MB|MiB|GB|GiB)$")
+    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    lock_wait_seconds: float = Field(default=30.0, ge=0)
+    snapshots_kept: int = Field(default=3, ge=1)
+    max_line_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+
+    @field_validator("now")
+    @classmethod
+    def _aware(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError("needs an offset, as in 2026-01-31T00:00:00Z")
+        return value
+
+    @property
+    def landing_path(self) -> Path:
+        """The landing zone's root folder."""
+        return self.landing if self.landing is not None else self.home / "landing"
+
+    @property
+    def warehouse_path(self) -> Path:
+        """The private warehouse file (mode 0600)."""
+        return self.home / "warehouse.duckdb"
+
+    @property
+    def serving_path(self) -> Path:
+        """The published file that BI tools open."""
+        return self.home / "serving" / "marts.duckdb"
+
+    @property
+    def key_path(self) -> Path:
+        """The key file (mode 0600) used when `TANDEM_KEY` is not set."""
+        return self.home / "key"
+
+    def mart_settings(self) -> dict[str, Any]:
+        """The settings that the marts depend on, without secrets and paths."""
+        return {name: getattr(self, name) for name in MartSettings.model_fields}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over `mart_settings` and the key's digest: equal means equal marts."""
+        text = json.dumps(self.mart_settings(), sort_keys=True, default=str)
+        key_digest = hashlib.sha256(self.secret_key()).hexdigest()
+        return hashlib.sha256(f"{text}|{key_digest}".encode()).hexdigest()
+
+    def secret_key(self) -> bytes:
+        """The HMAC key's bytes: `TANDEM_KEY`, else the key file, made on first use.
+
+        Raises SettingsError when the key file can be read by others or is too short.
+        """
+        if self.key is not None:
+            value = self.key.get_secret_value().encode()
+            if len(value) < 16:
+                raise SettingsError("TANDEM_KEY must have at least 16 characters")
+            return value
+        return _key_from_file(self.key_path)
+
+
+def _key_from_file(path: Path) -> bytes:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as handle:
+            handle.write(secrets.token_hex(32))
+        try:
+            # A hard link fails where a rename would replace another process's new key.
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    if path.stat().st_mode & 0o077:
+        raise SettingsError(f"{path} can be read by others: run chmod 600 on it")
+    value = path.read_bytes().strip()
+    if len(value) < 16:
+        raise SettingsError(f"{path} must hold at least 16 characters")
+    return value
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from `tandem.toml` (or the file that TANDEM_CONFIG names) and the environment.
+
+    `overrides` win over both. Raises SettingsError with the file or variable and the reason.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    config = os.environ.get("TANDEM_CONFIG")
+    path = Path(config) if config else Path("tandem.toml")
+    if path.exists():
+        try:
+            with path.open("rb") as handle:
+                loaded = tomllib.load(handle)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path}: {error}") from error
+        if "key" in loaded:
+            raise SettingsError(f"{path}: a key belongs into TANDEM_KEY or the key file")
+        values.update(loaded)
+        origins.update({name: f"{path}: {name}" for name in loaded})
+    elif config:
+        raise SettingsError(f"TANDEM_CONFIG names {path}, which does not exist")
+    for variable, text in os.environ.items():
+        if variable.startswith(ENV_PREFIX) and variable not in RESERVED_ENV:
+            name = variable.removeprefix(ENV_PREFIX).lower()
+            values[name] = text
+            origins[name] = variable
+    values.update({name: value for name, value in overrides.items() if value is not None})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_input=False, include_url=False):
+            name = str(item["loc"][0]) if item["loc"] else ""
+            reason = "no such setting" if item["type"] == "extra_forbidden" else item["msg"]
+            problems.append(f"{origins.get(name, name)}: {reason}")
+        raise SettingsError("; ".join(problems)) from None

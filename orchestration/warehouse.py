@@ -1,0 +1,96 @@
+"""Opening the warehouse: one writer at a time, a private file, bounded memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from orchestration.errors import LockedError, TandemError
+from orchestration.settings import Settings
+
+
+def duckdb_config(settings: Settings) -> dict[str, str]:
+    """The DuckDB options that every writer of the warehouse uses.
+
+    One process must open one file with one configuration; DuckDB refuses a second one.
+    """
+    return {
+        "memory_limit": settings.memory_limit,
+        "threads": str(settings.threads),
+        "temp_directory": str(settings.home.absolute() / "tmp"),
+        "preserve_insertion_order": "false",
+    }
+
+
+@contextmanager
+def open_warehouse(
+    settings: Settings, *, read_only: bool = False
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to `warehouse.duckdb`, created on first use with mode 0600, in UTC.
+
+    Waits up to `lock_wait_seconds` for another process to let go; then raises LockedError,
+    which names that process. A full disk or a damaged file is a TandemError.
+    """
+    path = settings.warehouse_path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists() and read_only:
+        raise TandemError(f"{path} does not exist yet: run `tandem build` first")
+    connection = _connect(settings, path, read_only)
+    try:
+        if not read_only:
+            path.chmod(0o600)
+        connection.execute("set timezone = 'UTC'")
+        yield connection
+    finally:
+        connection.close()
+
+
+def set_key(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Give the session the HMAC-SHA256 key, as the padded keys of RFC 2104.
+
+    Session variables die with the connection and show in no query text.
+    """
+    key = settings.secret_key()
+    if len(key) > 64:
+        key = hashlib.sha256(key).digest()
+    block = key.ljust(64, b"\0")
+    connection.execute("set variable tandem_ipad = ?::blob", [bytes(b ^ 0x36 for b in block)])
+    connection.execute("set variable tandem_opad = ?::blob", [bytes(b ^ 0x5C for b in block)])
+
+
+def _connect(settings: Settings, path: Path, read_only: bool) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + settings.lock_wait_seconds
+    previous_umask = os.umask(0o077)
+    try:
+        while True:
+            try:
+                return duckdb.connect(
+                    str(path), read_only=read_only, config=dict(duckdb_config(settings))
+                )
+            except duckdb.IOException as error:
+                if "lock" not in str(error).lower():
+                    raise TandemError(f"cannot open {path}: {_first_line(error)}") from error
+                if time.monotonic() >= deadline:
+                    raise LockedError(
+                        f"{path} is held by {_holder(str(error))}; waited "
+                        f"{settings.lock_wait_seconds:g} s. Let it finish, or stop it, and retry"
+                    ) from error
+                time.sleep(0.2)
+    finally:
+        os.umask(previous_umask)
+
+
+def _holder(message: str) -> str:
+    found = re.search(r"held in (.+?) \(PID (\d+)\)", message)
+    return f"process {found[2]} ({found[1]})" if found else "another process"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

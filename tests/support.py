@@ -1,0 +1,74 @@
+"""What tests of several folders share: raw tables filled without landing files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from orchestration.contracts import contracts
+from orchestration.ingest.tables import create_tables, raw_columns
+from orchestration.plan import make_plan, write_plan
+from orchestration.settings import Settings
+from orchestration.warehouse import open_warehouse
+
+Logs = Mapping[str, Iterable[Mapping[str, Any]]]
+KEY = "test-key-0123456789abcdef"
+
+
+def test_settings(home: Path, **values: Any) -> Settings:
+    """Settings for a throw-away home, with a fixed key."""
+    return Settings.model_validate({"home": home, "key": KEY, "threads": 2} | values)
+
+
+test_settings.__test__ = False  # type: ignore[attr-defined]
+
+
+def fill_raw(connection: duckdb.DuckDBPyConnection, logs: Logs, batch_id: int = 1) -> None:
+    """Insert records (contract field → value; times as ISO text with offset) as accepted rows.
+
+    What ingestion would do is not checked here: give valid, distinct records.
+    """
+    create_tables(connection)
+    for log, records in logs.items():
+        contract = contracts()[log]
+        columns = raw_columns(contract)
+        for number, record in enumerate(records):
+            row = {name: _value(record.get(name), kind) for name, kind in columns.items()}
+            row |= {"_file_id": 1, "_batch_id": batch_id}
+            if contract.kind == "entity":
+                row["_state_sha256"] = f"{number:064x}"
+            names = ", ".join(f'"{name}"' for name in row)
+            marks = ", ".join("?" for _ in row)
+            connection.execute(
+                f"insert into raw.{contract.table} ({names}) values ({marks})", list(row.values())
+            )
+    connection.execute(
+        "insert into control.batches values (?, now(), now(), 1, 0, 0, 0, 0)", [batch_id]
+    )
+
+
+def build_marts(settings: Settings, logs: Logs, select: str | None = None) -> None:
+    """Fill raw, plan, and run dbt (without unit tests) on a fresh warehouse."""
+    from orchestration.transform import DbtSession
+
+    with open_warehouse(settings) as connection:
+        fill_raw(connection, logs)
+        plan = make_plan(connection, settings)
+        write_plan(connection, settings, plan)
+    session = DbtSession(settings)
+    arguments = ["build", "--exclude-resource-type", "unit_test", "--full-refresh"]
+    session.invoke(arguments + (["--select", select] if select else []))
+
+
+def _value(value: Any, kind: str) -> Any:
+    if value is not None and kind == "TIMESTAMP":
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return moment.astimezone(UTC).replace(tzinfo=None)
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value
