@@ -33,3 +33,51 @@
         )
     end
 {%- endmacro %}
+
+{% macro normalise_phone(phone) -%}
+    {{ return(adapter.dispatch('normalise_phone')(phone)) }}
+{%- endmacro %}
+
+{#- Digits only, full-width ones folded; a leading 00 goes, then 86 when 13 digits remain; fewer
+    than 7 digits are NULL. Engines differ in the 'g' flag and in how a group is named. -#}
+{% macro default__normalise_phone(phone) -%}
+    nullif(regexp_extract(
+        regexp_replace(
+            regexp_replace(
+                regexp_replace(
+                    translate({{ phone }}, '０１２３４５６７８９', '0123456789'), '[^0-9]', '', 'g'
+                ),
+                '^00', ''
+            ),
+            '^86([0-9]{11})$', '\1'
+        ),
+        '^[0-9]{7,}$', 0
+    ), '')
+{%- endmacro %}
+
+{% macro sorted_join(text, separator) -%}
+    {{ return(adapter.dispatch('sorted_join')(text, separator)) }}
+{%- endmacro %}
+
+{#- An aggregate: the group's values in code point order, joined. -#}
+{% macro default__sorted_join(text, separator) -%}
+    string_agg({{ text }}, {{ separator }} order by {{ text }})
+{%- endmacro %}
+
+{% macro json_list_contains(list, value) -%}
+    {{ return(adapter.dispatch('json_list_contains')(list, value)) }}
+{%- endmacro %}
+
+{#- Whether a JSON list of texts, itself text, holds the value; NULL for a NULL list. -#}
+{% macro default__json_list_contains(list, value) -%}
+    list_contains(from_json({{ list }}, '["VARCHAR"]'), {{ value }})
+{%- endmacro %}
+
+{% macro date_spine(first_date, last_date) -%}
+    {{ return(adapter.dispatch('date_spine')(first_date, last_date)) }}
+{%- endmacro %}
+
+{#- A select list item that makes one row a date, both ends included; no row for a NULL end. -#}
+{% macro default__date_spine(first_date, last_date) -%}
+    cast(unnest(generate_series({{ first_date }}, {{ last_date }}, interval 1 day)) as date)
+{%- endmacro %}
