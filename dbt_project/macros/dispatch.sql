@@ -81,3 +81,21 @@
 {% macro default__date_spine(first_date, last_date) -%}
     cast(unnest(generate_series({{ first_date }}, {{ last_date }}, interval 1 day)) as date)
 {%- endmacro %}
+
+{% macro local_midnight(date, timezone) -%}
+    {{ return(adapter.dispatch('local_midnight')(date, timezone)) }}
+{%- endmacro %}
+
+{#- The UTC instant at which a local date begins. -#}
+{% macro default__local_midnight(date, timezone) -%}
+    timezone('UTC', timezone({{ timezone }}, cast({{ date }} as timestamp)))
+{%- endmacro %}
+
+{% macro micros_between(earlier, later) -%}
+    {{ return(adapter.dispatch('micros_between')(earlier, later)) }}
+{%- endmacro %}
+
+{#- Microseconds from one UTC time to another, a bigint. -#}
+{% macro default__micros_between(earlier, later) -%}
+    (epoch_us({{ later }}) - epoch_us({{ earlier }}))
+{%- endmacro %}
