@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,27 +10,29 @@ import pytest
 
 from orchestration.warehouse import open_warehouse
 from tests.reference.compare import as_text, built_marts, report
-from tests.reference.generator import SETTINGS, make_world, start_of
+from tests.reference.generator import SETTINGS, make_worlds
 from tests.reference.marts import MARTS
 from tests.support import build_marts, test_settings
 
 WORLDS: dict[str, dict[str, Any]] = {
-    "spring-festival": {"seed": 0},
-    "national-day, records beyond as_of_date": {"seed": 1, "beyond": True},
-    "year-end, as_of_date in the middle": {"seed": 2, "as_of_day": 33},
-    "april, as_of_date after everything": {"seed": 3, "as_of_day": 60},
+    "as_of_date by default": {"seeds": (0, 1, 2, 3)},
+    "records beyond as_of_date": {"seeds": (5, 11), "beyond": True},
+    "as_of_date in the middle": {
+        "seeds": (2, 7),
+        "settings": {"as_of_date": date(2025, 1, 14), "reporting_currency": "KWD"},
+    },
+    "as_of_date after everything, in summer time": {
+        "seeds": (4, 9),
+        "settings": {"as_of_date": date(2025, 5, 2), "timezone": "America/New_York"},
+    },
 }
 
 
 @pytest.mark.parametrize("name", WORLDS)
 def test_marts_equal_their_reference(name: str, tmp_path: Path) -> None:
     world = dict(WORLDS[name])
-    as_of_day = world.pop("as_of_day", None)
-    values: dict[str, Any] = dict(SETTINGS)
-    if as_of_day is not None:
-        values["as_of_date"] = start_of(world["seed"]) + timedelta(days=as_of_day)
-    settings = test_settings(tmp_path, **values)
-    build_marts(settings, make_world(**world))
+    settings = test_settings(tmp_path, **SETTINGS, **world.pop("settings", {}))
+    build_marts(settings, make_worlds(**world))
     with open_warehouse(settings, read_only=True) as connection:
         missing = set(MARTS) - set(built_marts(connection))
         assert not missing, f"not built: {', '.join(sorted(missing))}"

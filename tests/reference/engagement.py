@@ -9,6 +9,7 @@ from tests.reference.world import Person, Row, World, days_between
 
 GroupKey = tuple[str, str]
 _Moment = tuple[datetime, str, str]
+_LOGS = ("group/memberships", "group/messages", "group/deliveries", "group/consults")
 
 
 def group_daily(world: World) -> list[Row]:
@@ -24,20 +25,39 @@ def group_daily(world: World) -> list[Row]:
 
 
 def group_keys(world: World) -> set[GroupKey]:
-    """Groups with a record, and those that memberships or messages name."""
+    """Groups with a record, and those that a record of the group core names."""
     found = set(world.current("group/groups"))
-    for log in ("group/memberships", "group/messages"):
-        found |= {(record["source"], record["group_id"]) for record in world.log(log)}
-    return found
+    for log in _LOGS:
+        found |= {(record["source"], record.get("group_id")) for record in world.log(log)}
+    return {(source, group_id) for source, group_id in found if group_id is not None}
 
 
 def first_date(world: World, key: GroupKey) -> date | None:
-    """The earlier of creation and first membership or message record."""
+    """The earlier of creation and the first record that names the group, whoever acts in it."""
+    moments = [record["occurred_at"] for log in _LOGS for record in _of_group(world, log, key)]
+    return _earliest(world, key, moments)
+
+
+def sure_first_date(world: World, key: GroupKey) -> date | None:
+    """As `first_date`, from records only that no rule leaves out of measures."""
+    moments = [
+        record["occurred_at"]
+        for record in _of_group(world, "group/memberships", key)
+        if world.counts(world.person_of(record))
+        and (record["action"] != "leave" or observes(world, key, "leave"))
+    ]
+    moments += [
+        record["occurred_at"]
+        for record in _of_group(world, "group/messages", key)
+        if world.counts(world.person_of(record)) and record["kind"] != "system"
+    ]
+    return _earliest(world, key, moments)
+
+
+def _earliest(world: World, key: GroupKey, moments: list[datetime]) -> date | None:
     group = world.current("group/groups").get(key)
-    moments = [group["created_at"]] if group else []
-    for log in ("group/memberships", "group/messages"):
-        moments += [r["occurred_at"] for r in _of_group(world, log, key)]
-    return min((world.day(moment) for moment in moments), default=None)
+    created = [group["created_at"]] if group else []
+    return min((world.day(moment) for moment in [*created, *moments]), default=None)
 
 
 def last_date(world: World, key: GroupKey) -> date | None:
@@ -56,7 +76,7 @@ def observes(world: World, key: GroupKey, rung: str) -> bool:
 
 
 def _of_group(world: World, log: str, key: GroupKey) -> list[dict[str, Any]]:
-    return [r for r in world.log(log) if (r["source"], r["group_id"]) == key]
+    return [r for r in world.log(log) if (r["source"], r.get("group_id")) == key]
 
 
 def changes(world: World, key: GroupKey) -> list[tuple[datetime, Person, str]]:
@@ -149,5 +169,5 @@ def _is_kol(world: World, message: dict[str, Any]) -> bool:
 
 def is_before_first_event(world: World, row: Row) -> bool:
     """Whether a row lies before what the contract surely counts as the group's first event."""
-    first = first_date(world, (row["source"], row["group_id"]))
+    first = sure_first_date(world, (row["source"], row["group_id"]))
     return first is None or row["date"] < first

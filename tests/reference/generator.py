@@ -13,9 +13,14 @@ from typing import Any, TypeVar
 Logs = dict[str, list[dict[str, Any]]]
 T = TypeVar("T")
 
-SOURCES = ("alpha", "beta")
-# Around a spring festival, a national day, a year's end, and a week of 53 in no leap year.
-STARTS = (date(2025, 1, 13), date(2025, 9, 15), date(2024, 12, 9), date(2025, 4, 7))
+# Around a spring festival, a national day, a year's end, May, and a change to summer time.
+STARTS = (
+    date(2025, 1, 13),
+    date(2025, 9, 15),
+    date(2024, 12, 9),
+    date(2025, 4, 7),
+    date(2025, 2, 17),
+)
 DAYS = 45
 BIG_ID = "90071992547409931"
 ACCOUNTS = ("1", "2", "3", "4", "5", "6", "7", "8", "9", BIG_ID)
@@ -24,7 +29,13 @@ UNRECORDED = ("u1", "u2")
 CONTENTS = tuple(f"c{number}" for number in range(1, 13))
 NODES = ("p", "ch1", "ch2", "x1", "x2", "x3", "loop1", "loop2", "lost")
 GROUPS = ("g1", "g2", "g3", "g4")
-PHONES = ("+86 138 0000 0001", "0086-13800000001", "１３８００００００01", "13800000002", "123456")
+PHONES = (
+    "+86 138 00{0:02d} 0001",
+    "0086-13800{0:02d}0001",
+    "１３８００{0:02d}000１",
+    "13800{0:02d}0002",
+    "1234{0:02d}",
+)
 ORIGINS = ("pgc", "ugc", "agc", "ai_assisted", None, None)
 # What a small world needs for its settings to matter.
 SETTINGS = {
@@ -37,12 +48,27 @@ SETTINGS = {
 }
 
 
-def make_world(seed: int, *, beyond: bool = False) -> Logs:
+def make_world(
+    seed: int, *, beyond: bool = False, sources: tuple[str, str] = ("alpha", "beta")
+) -> Logs:
     """Raw records of one small world; times are aware datetimes.
 
     With `beyond`, logs that do not decide as_of_date also hold records of later dates.
     """
-    return _Generator(seed, beyond).logs()
+    return _Generator(seed, beyond, sources).logs()
+
+
+def make_worlds(seeds: Sequence[int], *, beyond: bool = False) -> Logs:
+    """Several worlds side by side: no id is shared, only currencies' rates and as_of_date are.
+
+    One build then compares many cases; a seed is at most 99.
+    """
+    merged: Logs = {}
+    for seed in seeds:
+        sources = (f"alpha{seed}", f"beta{seed}")
+        for log, records in make_world(seed, beyond=beyond, sources=sources).items():
+            merged.setdefault(log, []).extend(records)
+    return merged
 
 
 def start_of(seed: int) -> date:
@@ -51,7 +77,9 @@ def start_of(seed: int) -> date:
 
 
 class _Generator:
-    def __init__(self, seed: int, beyond: bool) -> None:
+    def __init__(self, seed: int, beyond: bool, sources: tuple[str, str]) -> None:
+        self.seed = seed
+        self.sources = sources
         self.random = random.Random(seed)
         self.start = datetime.combine(start_of(seed), datetime.min.time(), tzinfo=UTC)
         self.days = DAYS
@@ -120,7 +148,7 @@ class _Generator:
 
     def people(self, name: str, keys: Sequence[str]) -> list[dict[str, Any]]:
         records = []
-        for source in SOURCES:
+        for source in self.sources:
             for position, key in enumerate(keys):
                 if self.chance(0.1):
                     continue
@@ -140,12 +168,12 @@ class _Generator:
             "erased_at": self.moment() if self.chance(0.06) else None,
         }
         if self.chance(0.25):
-            record["phone"] = self.pick(PHONES)
+            record["phone"] = self.pick(PHONES).format(self.seed)
         if self.chance(0.15):
-            record["union_id"] = self.pick(("union1", "union2", "union3"))
+            record["union_id"] = f"union{self.seed}-{self.pick((1, 2, 3))}"
         # One key that more ids hold than may be joined.
         if position in (1, 2) and self.chance(0.9):
-            record["union_id"] = "overshared"
+            record["union_id"] = f"overshared{self.seed}"
         if name == "member_id":
             return record | {"is_kol": self.chance(0.3)}
         return record | {
@@ -156,7 +184,7 @@ class _Generator:
 
     def links(self) -> list[dict[str, Any]]:
         pairs = [
-            (self.pick(SOURCES), self.account(), self.pick(SOURCES), self.member())
+            (self.pick(self.sources), self.account(), self.pick(self.sources), self.member())
             for _ in range(7)
         ]
         records = []
@@ -164,7 +192,7 @@ class _Generator:
             account_source, account, member_source, member = self.pick(pairs)
             records.append(
                 {
-                    "source": self.pick(SOURCES),
+                    "source": self.pick(self.sources),
                     "link_id": self.key("l"),
                     "account_source": account_source,
                     "account_id": account,
@@ -192,7 +220,7 @@ class _Generator:
             "lost": ("circle", "nowhere"),
         }
         records = []
-        for source in SOURCES:
+        for source in self.sources:
             for node_id, (level, parent) in usual.items():
                 if self.chance(0.1):
                     continue
@@ -213,7 +241,7 @@ class _Generator:
 
     def contents(self) -> list[dict[str, Any]]:
         records = []
-        for source in SOURCES:
+        for source in self.sources:
             for content_id in CONTENTS:
                 if self.chance(0.1):
                     continue
@@ -298,7 +326,7 @@ class _Generator:
                 more["node_id"] = self.pick((*NODES, "unrecorded"))
             # A few accounts are busy, so that tiers and streaks come about.
             account = self.pick(ACCOUNTS[:3]) if self.chance(0.4) else self.account()
-            events.append(self.event(self.pick(SOURCES), account, kind, self.moment(), **more))
+            events.append(self.event(self.pick(self.sources), account, kind, self.moment(), **more))
         return events
 
     def clicks(self) -> list[dict[str, Any]]:
@@ -306,7 +334,7 @@ class _Generator:
         gaps = (0, 0, 1, 900, 1799, 1800, 1801)
         events = []
         for _ in range(8):
-            source, at = self.pick(SOURCES), self.moment()
+            source, at = self.pick(self.sources), self.moment()
             accounts, content_id = self.random.sample(ACCOUNTS, 2), self.pick(CONTENTS[:5])
             for _ in range(8):
                 at += timedelta(seconds=self.pick(gaps), microseconds=self.pick((0, 0, 1)))
@@ -322,14 +350,14 @@ class _Generator:
             content_id = self.pick(CONTENTS[:3])
             account = self.pick(ACCOUNTS[:4])
             at = self.pick((self.moment(), self.start + timedelta(days=3, hours=16)))
-            events.append(self.event("alpha", account, kind, at, content_id=content_id))
+            events.append(self.event(self.sources[0], account, kind, at, content_id=content_id))
         return events
 
     # Groups
 
     def groups(self) -> list[dict[str, Any]]:
         records = []
-        for source in SOURCES:
+        for source in self.sources:
             for group_id in GROUPS[:3]:
                 created_at = self.moment(0, 12)
                 closed = self.chance(0.3)
@@ -357,7 +385,7 @@ class _Generator:
             role = self.pick(("owner", "admin", "kol", "member", None))
             records.append(
                 {
-                    "source": self.pick(SOURCES),
+                    "source": self.pick(self.sources),
                     "event_id": self.key("m"),
                     "group_id": self.pick(GROUPS),
                     "member_id": self.pick((self.member(), self.pick(MEMBERS[:3]))),
@@ -372,7 +400,7 @@ class _Generator:
         kinds = ("text", "text", "text", "image", "reaction", "reaction", "system")
         return [
             {
-                "source": self.pick(SOURCES),
+                "source": self.pick(self.sources),
                 "message_id": self.key("t"),
                 "group_id": self.pick(GROUPS),
                 "member_id": self.pick((self.member(), self.pick(MEMBERS[:3]))),
@@ -387,7 +415,7 @@ class _Generator:
     def deliveries(self) -> list[dict[str, Any]]:
         return [
             {
-                "source": self.pick(SOURCES),
+                "source": self.pick(self.sources),
                 "event_id": self.key("d"),
                 "broadcast_id": "b1",
                 "group_id": self.pick(GROUPS),
@@ -401,7 +429,7 @@ class _Generator:
     def consults(self) -> list[dict[str, Any]]:
         return [
             {
-                "source": self.pick(SOURCES),
+                "source": self.pick(self.sources),
                 "event_id": self.key("q"),
                 "session_id": self.pick(("s1", "s2", "s3")),
                 "member_id": self.member(),
@@ -415,7 +443,7 @@ class _Generator:
     def attendance(self) -> list[dict[str, Any]]:
         return [
             {
-                "source": self.pick(SOURCES),
+                "source": self.pick(self.sources),
                 "event_id": self.key("n"),
                 "scene_id": "scene1",
                 "member_id": self.member(),
@@ -433,7 +461,7 @@ class _Generator:
             by_account, by_member = self.pick(((True, False), (False, True), (True, True)))
             records.append(
                 {
-                    "source": SOURCES[number % 2],
+                    "source": self.sources[number % 2],
                     "order_id": f"o{number // 2}",
                     "kind": self.pick(("tip", "course", "goods")),
                     "amount_minor": self.pick((0, 1, 5, 99, 1_000, 12_345)),
@@ -450,7 +478,7 @@ class _Generator:
     def refunds(self) -> list[dict[str, Any]]:
         return [
             {
-                "source": self.pick(SOURCES),
+                "source": self.pick(self.sources),
                 "refund_id": self.key("r"),
                 "order_id": self.pick(("unknown", *(f"o{n}" for n in range(17)))),
                 "amount_minor": self.pick((0, 1, 3, 99, 500, 12_345, 20_000)),
@@ -463,7 +491,7 @@ class _Generator:
         """Rates that begin late, are given twice for a date, or round at a half; none for EUR."""
         records = [
             {
-                "source": self.pick(SOURCES),
+                "source": self.pick(self.sources),
                 "rate_id": self.key("f"),
                 "rate_date": self.start.date() + timedelta(days=self.random.randint(-3, 25)),
                 "currency": currency,
@@ -478,5 +506,5 @@ class _Generator:
             for rate in choices
         ]
         first = records[0]
-        twin = {"source": self.pick(SOURCES), "rate_id": self.key("f"), "rate": "8.125"}
+        twin = {"source": self.pick(self.sources), "rate_id": self.key("f"), "rate": "8.125"}
         return [*records, first | twin]
