@@ -1,0 +1,136 @@
+"""What a verdict was passed on: the rows of the judged tables, and the rules.
+
+A table's fingerprint is its row count and the sum over its rows of DuckDB's 64-bit row hash,
+with its columns' names and types. It is read from the rows themselves, because DuckDB keeps no
+version of a table, and storage-level marks (block ids, file times) change without the rows and
+stay when a block is used again. A sum, unlike an exclusive or, does not lose pairs of equal rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import duckdb
+
+from data_quality.catalogue import Suite
+from data_quality.export_rules import CATALOG
+from orchestration.errors import TandemError
+
+MISSING = "missing"
+
+
+class Fingerprints:
+    """Fingerprints of one database as it stands, each table read at most once.
+
+    Raises TandemError for a view or rule whose SQL DuckDB cannot parse.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._database = str(_one(connection, "select current_database()"))
+        self._known: dict[tuple[str, str, str], str] = {}
+        self._views: dict[tuple[str, str, str], str] = {
+            (row[0], row[1], row[2]): row[3]
+            for row in connection.execute(
+                "select database_name, schema_name, view_name, sql from duckdb_views()"
+                " where not internal"
+            ).fetchall()
+        }
+        self._columns: dict[tuple[str, str, str], str] = {
+            (row[0], row[1], row[2]): row[3]
+            for row in connection.execute(
+                """
+                select database_name, schema_name, table_name,
+                    string_agg(column_name || ' ' || data_type, ',' order by column_index)
+                from duckdb_columns() where not internal
+                group by all
+                """
+            ).fetchall()
+        }
+
+    def exists(self, table: str) -> bool:
+        """Whether the table or view is there."""
+        return table == CATALOG or self._path(table) in self._columns
+
+    def of_table(self, table: str) -> str:
+        """The fingerprint of `[<database>.]<schema>.<table>`, `missing` if there is none."""
+        return self._of(self._path(table))
+
+    def of_suite(self, suite: Suite) -> str:
+        """One for the judged table, every table that its rules read, and the rules.
+
+        64 hex digits. Equal means: the same rules on the same rows.
+        """
+        paths = {self._path(suite.table)}
+        for rule in suite.rules:
+            if rule.sql:
+                paths.update(self._read_by(rule.sql.format(batch=suite.table)))
+        parts = {".".join(path): self._of(path) for path in sorted(paths)}
+        # A published file is judged under a name that is not its own yet.
+        own = {name.removeprefix(f"{self._database}."): value for name, value in parts.items()}
+        return _digest(json.dumps([suite.digest, own], sort_keys=True))
+
+    def _of(self, path: tuple[str, str, str]) -> str:
+        if path not in self._known:
+            self._known[path] = self._compute(path)
+        return self._known[path]
+
+    def _compute(self, path: tuple[str, str, str]) -> str:
+        if ".".join(path[1:]) == CATALOG:
+            return _digest(json.dumps(sorted(self._columns.items()), default=str))
+        if path in self._views:
+            # A view is its text over its tables; reading its rows could cost a hash a value.
+            query = self._views[path].split(" AS ", 1)[1]
+            parts = [self._of(child) for child in sorted(self._read_by(query))]
+            return _digest(json.dumps([self._views[path], *parts]))
+        if path not in self._columns:
+            return MISSING
+        name = ".".join(f'"{part}"' for part in path)
+        row = self._connection.execute(
+            f"select count(*), sum(cast(hash(judged) as hugeint)) from {name} as judged"
+        ).fetchone()
+        rows, total = row or (0, None)
+        return f"{rows}:{total or 0:x}:{_digest(self._columns[path])[:16]}"
+
+    def _path(self, table: str) -> tuple[str, str, str]:
+        parts = table.split(".")
+        if len(parts) == 2:
+            parts = [self._database, *parts]
+        return parts[0], parts[1], parts[2]
+
+    def _read_by(self, query: str) -> set[tuple[str, str, str]]:
+        text = _one(self._connection, "select json_serialize_sql(?)", [query.rstrip("; \n")])
+        tree = json.loads(text)
+        if tree["error"]:
+            raise TandemError(f"cannot read the SQL of a rule or view: {tree['error_message']}")
+        # A name without a schema is a common table expression: every table is written with its.
+        return {
+            (catalog or self._database, schema, table)
+            for catalog, schema, table in _base_tables(tree)
+            if schema
+        }
+
+
+def _base_tables(node: Any) -> Iterator[tuple[str, str, str]]:
+    if isinstance(node, dict):
+        if node.get("type") == "BASE_TABLE":
+            yield node["catalog_name"], node["schema_name"], node["table_name"]
+        for value in node.values():
+            yield from _base_tables(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _base_tables(value)
+
+
+def _one(
+    connection: duckdb.DuckDBPyConnection, query: str, values: list[object] | None = None
+) -> Any:
+    row = connection.execute(query, values or []).fetchone()
+    return row[0] if row else None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
