@@ -1,7 +1,8 @@
-"""The files that say again what the contracts say, written from the contracts.
+"""The files that say again what the contracts and two libraries say, written from them.
 
-`python -m orchestration.dbt_sources` writes dbt's sources, the YAML of the staging models and
-docs/contracts.md; with `--check` it only tells which of them are stale.
+`python -m orchestration.dbt_sources` writes dbt's sources, the YAML of the staging models,
+docs/contracts.md, and the seeds of the Chinese calendar and the ISO 4217 currencies; with
+`--check` it only tells which of them are stale.
 """
 
 from __future__ import annotations
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from chinese_calendar import constants as calendar
+from iso4217 import Currency
 
 from orchestration.contracts import CORES, LogContract, LogField, Words, contracts
 from orchestration.ingest.tables import CONTROL_TABLES, parameter_columns
 from orchestration.plan import DBT_PROJECT
 
 ROOT = DBT_PROJECT.parent
+SEEDS = DBT_PROJECT / "seeds"
 STAGING = DBT_PROJECT / "models" / "staging"
 HEADER = (
     "# Written by `python -m orchestration.dbt_sources` from orchestration/contracts: edit those.\n"
@@ -144,6 +148,24 @@ def contracts_page() -> str:
     return "\n".join(lines) + "\n"
 
 
+def calendar_seed() -> str:
+    """CSV of the dates of chinesecalendar that differ from plain weekdays and weekends.
+
+    `day_type` is `holiday` (any day off of a statutory holiday) or `makeup_workday`. The library
+    knows the whole years from the first date to the last.
+    """
+    days = {day: ("holiday", name) for day, name in calendar.holidays.items()}
+    days |= {day: ("makeup_workday", name) for day, name in calendar.workdays.items()}
+    lines = [f"{day.isoformat()},{kind},{name}" for day, (kind, name) in sorted(days.items())]
+    return "\n".join(["date,day_type,holiday", *lines]) + "\n"
+
+
+def currency_seed() -> str:
+    """CSV of the ISO 4217 codes; codes without a minor unit (metals) have exponent 0."""
+    rows = sorted((currency.code, str(currency.exponent or 0)) for currency in Currency)
+    return "\n".join(["currency,exponent", *(",".join(row) for row in rows)]) + "\n"
+
+
 def files() -> dict[Path, str]:
     """Every generated file and its text."""
     wanted = {STAGING / "_sources.yml": _dump(sources())}
@@ -151,6 +173,8 @@ def files() -> dict[Path, str]:
         for stem, model in staging_models(contract).items():
             wanted[STAGING / contract.core / f"{stem}.yml"] = _dump(model)
     wanted[ROOT / "docs" / "contracts.md"] = contracts_page()
+    wanted[SEEDS / "cn_calendar.csv"] = calendar_seed()
+    wanted[SEEDS / "currencies.csv"] = currency_seed()
     return wanted
 
 
