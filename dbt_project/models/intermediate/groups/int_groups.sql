@@ -1,0 +1,79 @@
+with
+
+groups as (
+
+    select * from {{ ref('stg_group__groups') }}
+
+),
+
+parameters as (
+
+    select * from {{ source('control', 'parameters') }}
+
+),
+
+sightings as (
+
+    select
+        source,
+        group_id,
+        min(activity_date) as first_date
+    from {{ ref('int_group_days') }}
+    group by source, group_id
+    union all
+    select
+        memberships.source,
+        memberships.group_id,
+        {{ local_date('min(memberships.occurred_at)', 'min(parameters.timezone)') }} as first_date
+    from {{ ref('stg_group__memberships') }} as memberships
+    cross join parameters
+    group by memberships.source, memberships.group_id
+    union all
+    select
+        groups.source,
+        groups.group_id,
+        {{ local_date('groups.created_at', 'parameters.timezone') }} as first_date
+    from groups
+    cross join parameters
+
+),
+
+first_dates as (
+
+    select
+        source,
+        group_id,
+        min(first_date) as first_date
+    from sightings
+    group by source, group_id
+
+)
+
+select
+    first_dates.source,
+    first_dates.group_id,
+    groups.group_id is not null as has_record,
+    groups.updated_at,
+    groups.kind,
+    groups.name,
+    groups.node_id,
+    groups.owner_member_id,
+    groups.created_at,
+    groups.closed_at,
+    groups.seed_pack_id,
+    first_dates.first_date,
+    case
+        when groups.closed_at is null then parameters.as_of_date
+        else least(
+            parameters.as_of_date,
+            {{ local_date('groups.closed_at', 'parameters.timezone') }}
+        )
+    end as last_date
+    {%- for rung in ['delivered', 'read', 'click', 'leave', 'reaction'] %},
+    coalesce({{ json_list_contains('groups.observes', "'" ~ rung ~ "'") }}, true)
+        as observes_{{ rung }}
+    {%- endfor %}
+from first_dates
+cross join parameters
+left join groups
+    on first_dates.source = groups.source and first_dates.group_id = groups.group_id
