@@ -134,6 +134,8 @@ def _generated(stage: Stage) -> Mapping[str, Iterable[Mapping[str, Any]]]:
         return contract_rules.raw_rules()
     if stage == "staging":
         return contract_rules.staging_rules()
+    if stage == "marts":
+        return export_rules.mart_rules()
     if stage == "export":
         return export_rules.export_rules()
     return {}

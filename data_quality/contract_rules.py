@@ -83,9 +83,31 @@ def unique(rule_id: str, columns: Sequence[str], words: tuple[str, str]) -> Rule
 
 def raw_rules() -> dict[str, list[RuleDict]]:
     """Table to rules for every raw log."""
-    return {
+    rules = {
         f"raw.{contract.table}": list(_raw_rules(contract)) for contract in contracts().values()
     }
+    return rules | {"control.files": [_accepted_is_raw()]}
+
+
+def _accepted_is_raw() -> RuleDict:
+    counts = " union all ".join(
+        f"select '{contract.log}' as log, count(*) as n from raw.{contract.table}"
+        for contract in contracts().values()
+    )
+    return no_rows(
+        "accepted_is_raw",
+        f"""
+        with batch as (select log, sum(accepted) as n from {{batch}} group by log),
+        raw_rows as ({counts})
+        select raw_rows.log from raw_rows
+        where raw_rows.n <> coalesce((select batch.n from batch where batch.log = raw_rows.log), 0)
+        """,
+        (
+            "每个日志：原始层行数 = 台账接受的行数之和",
+            "of each log: the rows in raw are those that the ledger accepted",
+        ),
+        ["rows_dropped", "killed_load", "duplicated_file"],
+    )
 
 
 def staging_rules() -> dict[str, list[RuleDict]]:
