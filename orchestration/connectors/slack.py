@@ -109,7 +109,7 @@ HARMLESS_USER = {
 HARMLESS_CHANNEL = {"is_archived", "is_general", "type"}
 # RuntimeError: an encrypted member. NotImplementedError: a compression unknown here.
 _BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-_SHAPE = (AttributeError, KeyError, TypeError, ValueError, OverflowError)
+_SHAPE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _MENTION_NAME = re.compile(r"(<@[UW][A-Z0-9]+)\|[^>]*>")
 _ONLY_LINK = re.compile(r"\s*<https?://[^>\s]+>\s*")

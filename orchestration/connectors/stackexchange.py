@@ -190,9 +190,8 @@ class _Site:
         rows = _Rows(root, handle)
         target: Any = rows
         # A row may be longer than libxml2's limits; what they guard against, _Rows refuses.
-        parser = etree.XMLParser(
-            target=target, huge_tree=True, resolve_entities=False, load_dtd=False, no_network=True
-        )
+        # resolve_entities=False would hand over `&amp;` as `&#38;`.
+        parser = etree.XMLParser(target=target, huge_tree=True, load_dtd=False, no_network=True)
         try:
             with path.open("rb") as stream:
                 while block := stream.read(CHUNK_BYTES):
