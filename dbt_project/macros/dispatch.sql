@@ -99,3 +99,12 @@
 {% macro default__micros_between(earlier, later) -%}
     (epoch_us({{ later }}) - epoch_us({{ earlier }}))
 {%- endmacro %}
+
+{% macro seconds_between(earlier, later) -%}
+    {{ return(adapter.dispatch('seconds_between')(earlier, later)) }}
+{%- endmacro %}
+
+{#- Whole seconds from one timestamp to a later one, rounded down. -#}
+{% macro default__seconds_between(earlier, later) -%}
+    cast(floor(date_diff('microsecond', {{ earlier }}, {{ later }}) / 1000000.0) as bigint)
+{%- endmacro %}

@@ -9,6 +9,13 @@ group by {{ columns | join(', ') }}
 having count(*) > 1
 {% endtest %}
 
+{#- None of the columns is ever null: one scan for all of them. -#}
+{% test never_null(model, columns) %}
+select 1 as broken
+from {{ model }}
+where {% for column in columns %}{{ column }} is null{{ ' or ' if not loop.last }}{% endfor %}
+{% endtest %}
+
 {#- The expression is true for every row; NULL breaks it. -#}
 {% test expression_is_true(model, expression, column_name=none) %}
 select 1 as broken

@@ -12,7 +12,12 @@
 {% macro connected_components(edges, node_a, node_b, max_rounds=200) -%}
     {%- if not (execute and flags.WHICH in ('run', 'build', 'retry')) -%}
         {{ return('(select cast(null as varchar) as node, cast(null as varchar) as component)') }}
+    {%- else -%}
+        {{ return(_settle_components(edges, node_a, node_b, max_rounds)) }}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro _settle_components(edges, node_a, node_b, max_rounds) -%}
     {%- do _create_temporary('component_edges',
         'select ' ~ node_a ~ ' as a, ' ~ node_b ~ ' as b from ' ~ edges
         ~ ' union select ' ~ node_b ~ ' as a, ' ~ node_a ~ ' as b from ' ~ edges) -%}

@@ -44,9 +44,24 @@
     {%- for day in dates -%}date '{{ day }}'{{ ', ' if not loop.last }}{%- endfor -%}
 {%- endmacro %}
 
-{#- A UTC midnight so many days after the local date: zones reach from -12 h to +14 h. -#}
-{% macro _utc_bound(date, days) -%}
-    {{ return(modules.datetime.date.fromisoformat(date) + modules.datetime.timedelta(days=days)) }}
+{#- Sorted text dates as UTC spans [from, to), merged where they meet: local dates reach from
+    14 h before the UTC date to 12 h after it. More than 50 spans become one, since the engine
+    would test every row against each of them. -#}
+{% macro _utc_spans(dates) -%}
+    {%- set spans = [] -%}
+    {%- set day = modules.datetime.timedelta(days=1) -%}
+    {%- for text in dates -%}
+        {%- set date = modules.datetime.date.fromisoformat(text) -%}
+        {%- if spans and spans[-1][1] >= date - day -%}
+            {%- do spans[-1].__setitem__(1, date + 2 * day) -%}
+        {%- else -%}
+            {%- do spans.append([date - day, date + 2 * day]) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if spans | length > 50 -%}
+        {{ return([[spans[0][0], spans[-1][1]]]) }}
+    {%- endif -%}
+    {{ return(spans) }}
 {%- endmacro %}
 
 {#- A condition that keeps the input rows which the rebuilt dates read; true in a full build.
@@ -71,8 +86,12 @@
             (
                 {{ date }} in ({{ _date_list(dirty.dates) }})
                 {%- if time is not none %}
-                and {{ time }} >= timestamp '{{ _utc_bound(dirty.dates[0], -1) }} 00:00:00'
-                and {{ time }} < timestamp '{{ _utc_bound(dirty.dates[-1], 2) }} 00:00:00'
+                and (
+                    {%- for first, last in _utc_spans(dirty.dates) %}
+                    {{ 'or ' if not loop.first -}}
+                    ({{ time }} >= timestamp '{{ first }} 00:00:00' and {{ time }} < timestamp '{{ last }} 00:00:00')
+                    {%- endfor %}
+                )
                 {%- endif %}
             )
         {%- endif -%}

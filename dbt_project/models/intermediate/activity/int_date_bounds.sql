@@ -32,11 +32,11 @@ parameters as (
 bounds as (
 
     {% for log, time in dated_logs %}
-    select
-        min({{ time }}) as first_at,
-        max({{ time }}) as last_at
-    from {{ ref('stg_' ~ log) }}
-    {{ 'union all' if not loop.last }}
+        select
+            min({{ time }}) as first_at,
+            max({{ time }}) as last_at
+        from {{ ref('stg_' ~ log) }}
+                {{ 'union all' if not loop.last }}
     {% endfor %}
 
 ),

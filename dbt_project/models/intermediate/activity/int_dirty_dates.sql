@@ -66,11 +66,11 @@ changed_contents as (
 touched_times as (
 
     {% for log, time in timed_logs %}
-    select new_rows.{{ time }} as touched_at
-    from {{ ref('stg_' ~ log) }} as new_rows
-    cross join parameters
-    where new_rows.batch_id > parameters.watermark_batch_id
-    union all
+        select new_rows.{{ time }} as touched_at
+        from {{ ref('stg_' ~ log) }} as new_rows
+        cross join parameters
+        where new_rows.batch_id > parameters.watermark_batch_id
+        union all
     {% endfor %}
     select replaced.occurred_at as touched_at
     from replaced

@@ -32,7 +32,8 @@ select
     count(*) as active_events,
     count(*) filter (where is_contribution) as contributions,
     count(*) filter (where is_reaction) as reactions,
-    min(occurred_at) as first_active_at
+    min(occurred_at) as first_active_at,
+    max(occurred_at) as last_active_at
 from activity
 group by
     activity_date,

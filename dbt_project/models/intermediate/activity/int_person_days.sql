@@ -26,7 +26,8 @@ select
     cast(sum(identity_days.active_events) as bigint) as active_events,
     cast(sum(identity_days.contributions) as bigint) as contributions,
     cast(sum(identity_days.reactions) as bigint) as reactions,
-    min(identity_days.first_active_at) as first_active_at
+    min(identity_days.first_active_at) as first_active_at,
+    max(identity_days.last_active_at) as last_active_at
 from identity_days
 inner join identities
     on

@@ -56,22 +56,22 @@ exposures as (
 seen as (
 
     {% for log, id_kind, source, id in actors %}
-    select distinct
-        {{ source }} as source,
-        '{{ id_kind }}' as id_kind,
-        {{ id }} as id,
-        true as is_actor
-    from {{ ref('stg_' ~ log) }}
-    union all
+        select distinct
+            {{ source }} as source,
+            '{{ id_kind }}' as id_kind,
+            {{ id }} as id,
+            true as is_actor
+        from {{ ref('stg_' ~ log) }}
+        union all
     {% endfor %}
     {% for log, id_kind, id in mentions %}
-    select distinct
-        source,
-        '{{ id_kind }}' as id_kind,
-        {{ id }} as id,
-        false as is_actor
-    from {{ ref('stg_' ~ log) }}
-    union all
+        select distinct
+            source,
+            '{{ id_kind }}' as id_kind,
+            {{ id }} as id,
+            false as is_actor
+        from {{ ref('stg_' ~ log) }}
+        union all
     {% endfor %}
     select distinct
         exposures.source,

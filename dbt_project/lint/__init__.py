@@ -1,0 +1,28 @@
+"""What sqlfluff's plain Jinja lacks to render the project: stand-ins for dbt's context.
+
+A dispatched macro renders as a call of a function of its name, which is all that style needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+execute = False
+flags = SimpleNamespace(WHICH="compile")
+
+
+def _dispatch(name: str) -> Callable[..., str]:
+    return lambda *arguments: f"{name}({', '.join(str(value) for value in arguments)})"
+
+
+adapter = SimpleNamespace(dispatch=_dispatch)
+
+
+def return_(value: Any) -> Any:
+    """The value; dbt's `return` inside `{{ }}`."""
+    return value
+
+
+globals()["return"] = return_
