@@ -17,7 +17,7 @@ def _dispatch(name: str) -> Callable[..., str]:
     return lambda *arguments: f"{name}({', '.join(str(value) for value in arguments)})"
 
 
-adapter = SimpleNamespace(dispatch=_dispatch)
+adapter = SimpleNamespace(dispatch=_dispatch, quote=lambda name: f'"{name}"')
 
 
 def return_(value: Any) -> Any:
