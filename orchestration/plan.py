@@ -37,13 +37,18 @@ class Plan:
 
 
 def code_fingerprint() -> str:
-    """SHA-256 over the dbt project's models, macros and seeds: what decides the marts' rows."""
+    """SHA-256 over what decides the marts' rows: the dbt project's models, macros and seeds.
+
+    Their YAML counts too, since a model's configuration may stand there.
+    """
     digest = hashlib.sha256()
+    files = [DBT_PROJECT / "dbt_project.yml"]
     for folder in ("models", "macros", "seeds"):
-        for path in sorted((DBT_PROJECT / folder).rglob("*")):
-            if path.suffix in (".sql", ".csv"):
-                digest.update(path.relative_to(DBT_PROJECT).as_posix().encode())
-                digest.update(path.read_bytes())
+        files += sorted((DBT_PROJECT / folder).rglob("*"))
+    for path in files:
+        if path.suffix in (".sql", ".csv", ".yml"):
+            digest.update(path.relative_to(DBT_PROJECT).as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
 
@@ -69,26 +74,60 @@ def make_plan(
             """,
             [settings.timezone],
         )
-    last = connection.execute(
-        """
-        select batch_id, as_of_date, settings_fingerprint, code_fingerprint
-        from control.builds
-        where state in ('transformed', 'published', 'blocked')
-        order by finished_at desc, build_id desc
-        limit 1
-        """
-    ).fetchone()
     settings_fingerprint, code = settings.fingerprint(), code_fingerprint()
-    stale = last is None or last[2:] != (settings_fingerprint, code)
+    history = _since_last_good(connection)
+    dates = {build.as_of_date for build in history if build.as_of_date is not None}
+    stale = (
+        not history
+        or any(build.fingerprints != (settings_fingerprint, code) for build in history)
+        or (as_of_date is None and bool(dates))
+        or (as_of_date is not None and bool(dates) and min(dates) < as_of_date < max(dates))
+    )
     return Plan(
         as_of_date=as_of_date,
-        previous_as_of_date=last[1] if last else None,
-        watermark_batch_id=last[0] if last else 0,
+        previous_as_of_date=_farthest(as_of_date, dates),
+        watermark_batch_id=history[0].batch_id if history else 0,
         batch_id=_fetch(connection, "select coalesce(max(batch_id), 0) from control.batches"),
         full_refresh=full_refresh or stale,
         settings_fingerprint=settings_fingerprint,
         code_fingerprint=code,
     )
+
+
+@dataclass(frozen=True)
+class _PastBuild:
+    batch_id: int
+    as_of_date: date | None
+    fingerprints: tuple[str, str]
+
+
+def _since_last_good(connection: duckdb.DuckDBPyConnection) -> list[_PastBuild]:
+    """The last build that transformed everything, then every attempt after it; [] if none did.
+
+    An attempt that failed or was killed may have left models built with its own settings, code
+    and as_of_date, so the next plan looks at those too.
+    """
+    rows = connection.execute(
+        """
+        select batch_id, as_of_date, settings_fingerprint, code_fingerprint
+        from control.builds
+        where settings_fingerprint is not null
+            and (started_at, build_id) >= (
+                select max((started_at, build_id))
+                from control.builds
+                where state in ('transformed', 'published')
+            )
+        order by started_at, build_id
+        """
+    ).fetchall()
+    return [_PastBuild(row[0], row[1], (row[2], row[3])) for row in rows]
+
+
+def _farthest(as_of_date: date | None, dates: set[date]) -> date | None:
+    """The earlier as_of_date that lies farthest from this one: all between is rebuilt."""
+    if as_of_date is None or not dates:
+        return max(dates, default=None)
+    return max(dates, key=lambda day: (abs((day - as_of_date).days), day))
 
 
 def write_plan(

@@ -5,20 +5,28 @@ A dbt subprocess costs eight seconds of start; `dbtRunner` with a parsed manifes
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
 from typing import Any, cast
 
+from orchestration import plan
 from orchestration.errors import TandemError
-from orchestration.plan import DBT_PROJECT
 from orchestration.settings import Settings
+
+FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
+_PROJECT_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".py", ".md"}
 
 
 @dataclass(frozen=True)
 class NodeResult:
-    """One dbt node's outcome. `message` may quote SQL, never rows of the tables."""
+    """One dbt node's outcome. `message` may quote SQL, never values of the tables."""
 
     unique_id: str
     name: str
@@ -28,44 +36,59 @@ class NodeResult:
     message: str
     failures: int | None
 
+    @property
+    def failed(self) -> bool:
+        """Whether the node errored, or a test found rows at severity error."""
+        return self.status in FAILED
+
 
 @dataclass
 class DbtSession:
-    """Runs dbt commands against the warehouse of `settings`, keeping the manifest between them."""
+    """Runs dbt commands against the warehouse of `settings`, keeping the manifest between them.
+
+    Artifacts go to `target`, by default `<home>/dbt`. `on_node` is called as each node ends.
+    """
 
     settings: Settings
+    target: Path | None = None
     manifest: Any = field(default=None)
+    on_node: Callable[[str], None] | None = None
 
-    def invoke(self, arguments: Sequence[str]) -> list[NodeResult]:
+    def invoke(self, arguments: Sequence[str], *, check: bool = True) -> list[NodeResult]:
         """Run one dbt command and return its nodes' outcomes.
 
-        Raises TandemError when dbt could not run at all or a node failed; the error's text
-        names the failed nodes.
+        Raises TandemError when dbt could not run at all or, with `check`, when a node failed;
+        the error's text names the failed nodes.
         """
         from dbt.cli.main import dbtRunner
 
+        project = str(plan.DBT_PROJECT)
         with _environment(self.settings):
-            runner = dbtRunner(manifest=self.manifest)
+            runner = dbtRunner(
+                manifest=self.manifest, callbacks=[self._heard] if self.on_node else []
+            )
             result = runner.invoke(
                 [
                     "--quiet",
                     "--no-use-colors",
+                    "--log-level",
+                    "none",
                     "--log-level-file",
                     "none",
                     *arguments,
                     "--project-dir",
-                    str(DBT_PROJECT),
+                    project,
                     "--profiles-dir",
-                    str(DBT_PROJECT),
+                    project,
                     "--target-path",
-                    str(self.settings.home.absolute() / "dbt"),
+                    str(self._target()),
                 ]
             )
-        if arguments[0] == "parse" and result.success:
+        if result.exception is not None:
+            raise TandemError(f"dbt {arguments[0]}: {_without_values(str(result.exception))}")
+        if arguments[0] == "parse":
             self.manifest = result.result
             return []
-        if result.exception is not None:
-            raise TandemError(f"dbt {arguments[0]}: {result.exception}")
         outcomes = [
             NodeResult(
                 unique_id=item.node.unique_id,
@@ -73,27 +96,86 @@ class DbtSession:
                 resource_type=str(item.node.resource_type),
                 status=str(item.status),
                 seconds=item.execution_time,
-                message=item.message or "",
+                message=_without_values(item.message or ""),
                 failures=item.failures,
             )
             for item in cast("Any", result.result)
         ]
-        failed = [item for item in outcomes if item.status in ("error", "fail", "runtime error")]
-        if failed:
-            reasons = "; ".join(f"{item.name}: {item.message}" for item in failed)
-            raise TandemError(f"dbt {arguments[0]} failed: {reasons}")
+        if check:
+            raise_for_failures(outcomes)
         return outcomes
 
     def parse(self) -> None:
-        """Read the project once; later commands reuse it."""
+        """Read the project once; later commands reuse it, and so does Dagster's code location."""
+        fingerprint = project_fingerprint()
         self.invoke(["parse"])
+        (self._target() / "manifest.sha256").write_text(fingerprint, encoding="ascii")
+
+    def _target(self) -> Path:
+        return (self.target or self.settings.home / "dbt").absolute()
+
+    def _heard(self, event: Any) -> None:
+        if event.info.name == "NodeFinished" and self.on_node is not None:
+            self.on_node(event.data.node_info.node_name)
+
+
+def raise_for_failures(outcomes: Sequence[NodeResult]) -> None:
+    """Raise TandemError naming every failed node."""
+    failed = [item for item in outcomes if item.failed]
+    if failed:
+        reasons = "; ".join(f"{item.name}: {item.message}" for item in failed)
+        raise TandemError(f"dbt: {len(failed)} nodes failed: {reasons}")
+
+
+def ensure_manifest(settings: Settings) -> Path:
+    """The path of a `manifest.json` that agrees with the project's files; parses when stale.
+
+    A build leaves it fresh, so a code location loads without dbt's parser.
+    """
+    target = settings.home.absolute() / "dbt"
+    path, stamp = target / "manifest.json", target / "manifest.sha256"
+    try:
+        fresh = path.exists() and stamp.read_text(encoding="ascii") == project_fingerprint()
+    except FileNotFoundError:
+        fresh = False
+    if not fresh:
+        DbtSession(settings).parse()
+    return path
+
+
+def read_manifest(settings: Settings) -> dict[str, Any]:
+    """The parsed dbt project as dbt writes it to JSON."""
+    content = ensure_manifest(settings).read_bytes()
+    return cast("dict[str, Any]", json.loads(content))
+
+
+def project_fingerprint() -> str:
+    """SHA-256 over every file of the dbt project that parsing reads, and dbt's version."""
+    digest = hashlib.sha256(metadata.version("dbt-core").encode())
+    for path in sorted(plan.DBT_PROJECT.rglob("*")):
+        relative = path.relative_to(plan.DBT_PROJECT)
+        if path.suffix in _PROJECT_SUFFIXES and relative.parts[0] not in ("target", "logs"):
+            digest.update(relative.as_posix().encode() + b"\0")
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _without_values(message: str) -> str:
+    """Mask what DuckDB quotes in conversion errors: it may be a person's data."""
+    return re.sub(
+        r"(?i)((?:convert|cast|parse)\w*\s[^'\"\n]*)(['\"]).*?\2", r"\1'…'", message, flags=re.S
+    ).strip()
 
 
 @contextmanager
 def _environment(settings: Settings) -> Iterator[None]:
-    wanted = {
+    # The plugin loads settings anew; what a caller overrode must reach it all the same.
+    wanted: Mapping[str, str] = {
         "TANDEM_WAREHOUSE": str(settings.warehouse_path.absolute()),
         "TANDEM_HOME": str(settings.home.absolute()),
+        "TANDEM_KEY": settings.secret_key().decode(),
+        "TANDEM_MEMORY_LIMIT": settings.memory_limit,
+        "TANDEM_THREADS": str(settings.threads),
         "DBT_SEND_ANONYMOUS_USAGE_STATS": "false",
     }
     before = {name: os.environ.get(name) for name in wanted}

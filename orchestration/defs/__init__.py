@@ -1,0 +1,42 @@
+"""Dagster's view of Tandem: assets, checks, jobs, sensor and schedule.
+
+Thin by intent: every step calls a function of `orchestration.build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from orchestration.defs import gates, jobs, models, raw, serving
+from orchestration.defs.resources import build_resource
+from orchestration.settings import Settings, load_settings
+from orchestration.transform import ensure_manifest
+
+
+def build_defs(
+    overrides: Mapping[str, Any] | None = None, settings: Settings | None = None
+) -> dg.Definitions:
+    """Everything Dagster needs to know; parses the dbt project if its manifest is stale.
+
+    `overrides` replace resources: `{"build": <an open Build>}` runs a job inside that build.
+    """
+    settings = settings or load_settings()
+    manifest = ensure_manifest(settings)
+    layers = models.layer_assets(manifest)
+    return dg.Definitions(
+        assets=[
+            *raw.assets(),
+            *layers,
+            *serving.assets(layers),
+        ],
+        asset_checks=gates.checks(),
+        jobs=jobs.jobs(settings),
+        sensors=[jobs.landing_sensor()],
+        schedules=[jobs.daily_schedule(settings)],
+        resources={"build": build_resource, **(overrides or {})},
+        # One process a run: one writer, one dbt manifest, one import of everything.
+        executor=dg.in_process_executor,
+    )

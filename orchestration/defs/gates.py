@@ -1,0 +1,89 @@
+"""Every expectation of every stage as one asset check; a critical one blocks what comes after."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from data_quality.catalogue import STAGES, Stage, Suite, suites
+from data_quality.runner import Outcome
+from orchestration.build import run_gate
+from orchestration.defs.resources import POOL, the_build
+
+SERVED = dg.AssetKey(["serving", "marts_duckdb"])
+
+
+def checks() -> list[dg.AssetChecksDefinition]:
+    """One step a stage. The export's checks run inside the publish, before the swap."""
+    return [_gate(stage) for stage in STAGES if stage != "export" and suites(stage)]
+
+
+def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
+    """The checks of a stage, in the order in which they are judged."""
+    return [
+        dg.AssetCheckSpec(
+            check_name(stage, suite.table, expectation),
+            asset=asset_key(stage, suite.table),
+            blocking=severity == "critical",
+            description=_words(suite, expectation),
+            metadata={"severity": severity, "suite": suite.name},
+        )
+        for suite in suites(stage)
+        for expectation, severity in suite.expectations.items()
+    ]
+
+
+def check_result(outcome: Outcome) -> dg.AssetCheckResult:
+    """A verdict as Dagster shows it: counts, never a value."""
+    critical = outcome.severity == "critical"
+    return dg.AssetCheckResult(
+        passed=outcome.success,
+        asset_key=asset_key(outcome.stage, outcome.table_name),
+        check_name=check_name(outcome.stage, outcome.table_name, outcome.expectation),
+        severity=dg.AssetCheckSeverity.ERROR if critical else dg.AssetCheckSeverity.WARN,
+        metadata={"observed": outcome.observed, "fingerprint": outcome.fingerprint},
+    )
+
+
+def asset_key(stage: str, table: str) -> dg.AssetKey:
+    """The asset that a verdict is about: the table's own, or the published file."""
+    return SERVED if stage == "export" else dg.AssetKey(table.split("."))
+
+
+def check_name(stage: str, table: str, expectation: str) -> str:
+    """Unique among the asset's checks: dbt's tests have names of their own form."""
+    prefix = f"{table.replace('.', '_')}__" if stage == "export" else "gate_"
+    return f"{prefix}{expectation}"
+
+
+def _words(suite: Suite, expectation: str) -> str:
+    from data_quality.catalogue import CANARY, CANARY_WORDS
+
+    words = {rule.id: rule.meta.description for rule in suite.rules} | {CANARY: CANARY_WORDS}
+    return f"{words[expectation].en} | {words[expectation].zh}"
+
+
+def _gate(stage: Stage) -> dg.AssetChecksDefinition:
+    specs = check_specs(stage)
+
+    @dg.multi_asset_check(
+        name=f"gate_{stage}",
+        specs=specs,
+        required_resource_keys={"build"},
+        pool=POOL,
+        can_subset=True,
+    )
+    def gate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        selected = context.selected_asset_check_keys
+        tables = None
+        if len(selected) < len(specs):
+            keys = {key.asset_key for key in selected}
+            tables = [one.table for one in suites(stage) if asset_key(stage, one.table) in keys]
+        build = the_build(context)
+        outcomes = run_gate(build, stage, tables)
+        context.log.info(build.stages[-1].summary)
+        for outcome in outcomes:
+            result = check_result(outcome)
+            if dg.AssetCheckKey(result.asset_key, str(result.check_name)) in selected:  # type: ignore[arg-type]
+                yield result
+
+    return gate

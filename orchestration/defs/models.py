@@ -1,0 +1,113 @@
+"""The dbt models: one step a layer, one asset a model, one check a data test."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
+
+from orchestration.build import LAYERS, run_layer
+from orchestration.defs.resources import OWNERS, POOL, the_build
+from orchestration.transform import NodeResult
+from orchestration.warehouse import open_warehouse
+
+
+class Translator(DagsterDbtTranslator):
+    """Groups by layer, takes keys from the schemas, and leaves SQL out of the descriptions."""
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        """The layer; seeds have a group of their own."""
+        if dbt_resource_props["resource_type"] == "seed":
+            return "seeds"
+        return str(dbt_resource_props["fqn"][1])
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str] | None:
+        """The owners that dbt names, else the team's."""
+        return super().get_owners(dbt_resource_props) or OWNERS
+
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        """The model's own words."""
+        return str(dbt_resource_props.get("description", ""))
+
+
+TRANSLATOR = Translator(DagsterDbtTranslatorSettings(enable_code_references=False))
+
+
+def layer_assets(manifest: Path) -> list[dg.AssetsDefinition]:
+    """One multi-asset a layer, in order: a blocking check of one stops the next."""
+    return [_layer(manifest, layer) for layer in LAYERS]
+
+
+def _layer(manifest: Path, layer: str) -> dg.AssetsDefinition:
+    seeds = " resource_type:seed" if layer == "staging" else ""
+
+    @dbt_assets(
+        manifest=manifest,
+        select=f"fqn:tandem.{layer}{seeds}",
+        name=layer,
+        dagster_dbt_translator=TRANSLATOR,
+        required_resource_keys={"build"},
+        pool=POOL,
+    )
+    def models(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        build = the_build(context)
+        specs = {spec.key: spec for spec in context.assets_def.specs}
+        names = {
+            key: str(specs[key].metadata["dagster_dbt/unique_id"]).rsplit(".", 1)[-1]
+            for key in context.selected_asset_keys
+        }
+        partial = None if len(names) == len(specs) else sorted(names.values())
+        outcomes = run_layer(build, layer, partial)
+        context.log.info(build.stages[-1].summary)
+        by_name = {name: key for key, name in names.items()}
+        ran = [item for item in outcomes if item.name in by_name]
+        rows = _row_counts([key.path for key in names], build.work)
+        # Seeds that did not change were not run; the others in dbt's order, parents first.
+        for name in by_name.keys() - {item.name for item in ran}:
+            yield dg.MaterializeResult(by_name[name], metadata={"unchanged": True})
+        for item in ran:
+            if item.status == "success":
+                facts = rows.get(tuple(by_name[item.name].path), {})
+                yield dg.MaterializeResult(
+                    by_name[item.name], metadata=facts | {"seconds": item.seconds}
+                )
+        yield from _test_results(context, outcomes)
+        if build.error is not None:
+            raise dg.Failure(str(build.error))
+
+    return models
+
+
+def _test_results(
+    context: dg.AssetExecutionContext, outcomes: Sequence[NodeResult]
+) -> Iterator[dg.AssetCheckResult]:
+    by_id = {item.unique_id: item for item in outcomes if item.resource_type == "test"}
+    for spec in context.assets_def.check_specs:
+        outcome = by_id.get(str(spec.metadata.get("dagster_dbt/unique_id", "")))
+        if outcome is None or spec.key not in context.selected_asset_check_keys:
+            continue
+        failed = outcome.status in ("fail", "error", "runtime error")
+        yield dg.AssetCheckResult(
+            passed=outcome.status == "pass",
+            asset_key=spec.asset_key,
+            check_name=spec.name,
+            severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
+            metadata={"failing_rows": outcome.failures or 0, "status": outcome.status},
+        )
+
+
+def _row_counts(
+    paths: Sequence[Sequence[str]], settings: Any
+) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Rows of every path that is a table: a view would have to be computed to be counted."""
+    with open_warehouse(settings, read_only=True) as connection:
+        found = connection.execute(
+            "select schema_name, table_name from duckdb_tables() where not internal"
+        ).fetchall()
+        tables = [path for path in paths if tuple(path) in set(found)]
+        counts = {}
+        for schema, name in tables:
+            row = connection.execute(f'select count(*) from "{schema}"."{name}"').fetchone()
+            counts[schema, name] = {"dagster/row_count": row[0] if row else 0}
+    return counts  # type: ignore[return-value]

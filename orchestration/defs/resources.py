@@ -1,0 +1,51 @@
+"""The open build that all steps of a run share, and the instance that remembers runs."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import dagster as dg
+
+from orchestration.build import Build, open_build
+from orchestration.settings import Settings, load_settings
+
+POOL = "warehouse"
+FULL_REFRESH_TAG = "tandem/full_refresh"
+OWNERS = ("team:data-engineering",)
+
+# Granularity `run`: two runs never take turns on the warehouse step by step.
+INSTANCE_CONFIG = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  pools:
+    granularity: run
+    default_limit: 1
+"""
+
+
+@dg.resource(description="Holds the build lock for the whole run.")
+def build_resource(context: dg.InitResourceContext) -> Iterator[Build]:
+    """One `Build` a run, named by the run's id."""
+    run = context.run
+    full_refresh = run is not None and run.tags.get(FULL_REFRESH_TAG) == "true"
+    build_id = run.run_id if run is not None else None
+    with open_build(load_settings(), build_id=build_id, full_refresh=full_refresh) as build:
+        yield build
+
+
+def the_build(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Build:
+    """The run's build."""
+    return cast("Build", context.resources.build)
+
+
+def instance_path(settings: Settings) -> Path:
+    """`<home>/dagster`, made with its configuration on first use: give it as DAGSTER_HOME."""
+    folder = settings.home.absolute() / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "dagster.yaml"
+    if not config.exists():
+        config.write_text(INSTANCE_CONFIG, encoding="utf-8")
+    return folder

@@ -1,0 +1,92 @@
+"""What readers get: the published file, its Parquet, and the page that shows the verdicts."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+
+from orchestration.build import run_publish, run_report
+from orchestration.defs import gates
+from orchestration.defs.raw import FRESHNESS
+from orchestration.defs.resources import OWNERS, POOL, the_build
+from orchestration.errors import TandemError
+
+SERVED_PARQUET = dg.AssetKey(["serving", "marts_parquet"])
+REPORT = dg.AssetKey(["serving", "quality_report"])
+
+
+def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """The publish step, which depends on every mart, and the report."""
+    marts = sorted(spec.key for spec in layers[-1].specs)
+
+    @dg.multi_asset(
+        name="publish",
+        specs=[
+            dg.AssetSpec(
+                gates.SERVED,
+                deps=marts,
+                description="The file that BI tools open: swapped in whole, or not at all.",
+                group_name="serving",
+                kinds={"duckdb"},
+                owners=OWNERS,
+                freshness_policy=FRESHNESS,
+            ),
+            dg.AssetSpec(
+                SERVED_PARQUET,
+                deps=marts,
+                description="The same tables as Parquet, a folder a version, behind `current`.",
+                group_name="serving",
+                kinds={"parquet"},
+                owners=OWNERS,
+                freshness_policy=FRESHNESS,
+            ),
+        ],
+        check_specs=gates.check_specs("export"),
+        required_resource_keys={"build"},
+        pool=POOL,
+    )
+    def publish(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        build = the_build(context)
+        failure: TandemError | None = None
+        try:
+            report = run_publish(build)
+        except TandemError as error:
+            failure = error
+        for outcome in build.outcomes:
+            if outcome.stage == "export":
+                yield gates.check_result(outcome)
+        if failure is not None:
+            raise dg.Failure(str(failure)) from failure
+        facts = {
+            "version": report.version,
+            "as_of_date": str(report.as_of_date),
+            "tables": len(report.tables),
+            "dagster/row_count": report.rows,
+        }
+        yield dg.MaterializeResult(
+            gates.SERVED, metadata=facts | {"path": dg.MetadataValue.path(report.path)}
+        )
+        yield dg.MaterializeResult(
+            SERVED_PARQUET,
+            metadata=facts
+            | {
+                "path": dg.MetadataValue.path(report.parquet_path),
+                "tables_unchanged": sum(table.reused for table in report.tables),
+            },
+        )
+
+    @dg.asset(
+        key=REPORT,
+        deps=[gates.SERVED],
+        group_name="serving",
+        kinds={"html"},
+        owners=OWNERS,
+        description="A self-contained page with every verdict of the last build.",
+        required_resource_keys={"build"},
+        pool=POOL,
+    )
+    def quality_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        path = run_report(the_build(context))
+        return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(path)})
+
+    return [publish, quality_report]

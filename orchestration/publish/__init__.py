@@ -1,0 +1,25 @@
+"""Write, audit, publish: what readers see changes in one step, or not at all.
+
+The published tables are copied into a new file beside the served one, judged there, and renamed
+over it. Nobody ever writes to a file that a reader may hold. No Dagster in here.
+"""
+
+from orchestration.publish.allowlist import PUBLISHED_SCHEMAS, MartTable, mart_tables
+from orchestration.publish.snapshot import (
+    PublishedTable,
+    PublishReport,
+    publish,
+    published,
+    sweep,
+)
+
+__all__ = [
+    "PUBLISHED_SCHEMAS",
+    "MartTable",
+    "PublishReport",
+    "PublishedTable",
+    "mart_tables",
+    "publish",
+    "published",
+    "sweep",
+]

@@ -1,0 +1,372 @@
+"""The copy, the swap and the retention of what is published."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from data_quality.fingerprint import Fingerprints
+from orchestration.errors import TandemError
+from orchestration.publish.allowlist import MartTable, check_columns
+from orchestration.settings import Settings
+from orchestration.warehouse import open_warehouse
+
+STORAGE_VERSION = "v1.4.0"
+"""The oldest format that carries our types: every client from DuckDB 1.4 on reads it."""
+
+_VERSION_DIR = re.compile(r"^v(\d+)$")
+_SNAPSHOT = re.compile(r"^marts-v(\d+)\.duckdb$")
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """One table of a snapshot. `reused` says that its Parquet file is the previous version's."""
+
+    name: str
+    rows: int
+    fingerprint: str
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class PublishReport:
+    """What one publish put in place."""
+
+    version: int
+    build_id: str
+    as_of_date: date | None
+    published_at: datetime
+    path: Path
+    parquet_path: Path
+    tables: tuple[PublishedTable, ...]
+    seconds: float
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables together."""
+        return sum(table.rows for table in self.tables)
+
+
+def publish(
+    settings: Settings,
+    run_id: str,
+    *,
+    tables: Sequence[MartTable],
+    rules: str = "",
+    judge: Callable[[duckdb.DuckDBPyConnection], None],
+    audit: Callable[[Path], None] | None = None,
+    on_table: Callable[[str], None] | None = None,
+) -> PublishReport:
+    """Copy `tables` to a new version of `serving/marts.duckdb` and its Parquet, and swap it in.
+
+    `judge` reads the verdicts on the very connection that copies, and raises GateError unless
+    they allow it; `audit` judges the finished file before anybody sees it. `rules` is the
+    fingerprint of the rules that judged, kept in `_publish`. Raises GateError or TandemError,
+    and then leaves what was published as it was. Call it only while holding the build lock.
+    """
+    started = time.monotonic()
+    serving = settings.serving_path.parent
+    parquet = serving / "parquet"
+    parquet.mkdir(parents=True, exist_ok=True)
+    sweep(settings)
+    version = _next_version(settings)
+    token = f"{version}-{uuid.uuid4().hex[:8]}"
+    new_file = serving / f".marts-{token}.tmp"
+    new_folder = parquet / f".v{token}.tmp"
+    previous = _previous_tables(settings)
+    published_at = datetime.now(UTC).replace(microsecond=0)
+    with _cleaned_up(new_file, new_folder):
+        with open_warehouse(settings) as connection:
+            judge(connection)
+            as_of_date = _as_of_date(connection)
+            # A reader finds rows in the order that the mart was built in.
+            connection.execute("set preserve_insertion_order = true")
+            connection.execute(
+                f"attach {_literal(new_file)} as snapshot (storage_version '{STORAGE_VERSION}')"
+            )
+            warehouse = connection.execute("select current_database()").fetchone()
+            rows = {}
+            for table in tables:
+                rows[table.full_name] = _copy(connection, str(warehouse and warehouse[0]), table)
+                if on_table is not None:
+                    on_table(table.full_name)
+            fingerprints = Fingerprints(connection)
+            copied = [
+                PublishedTable(name, count, fingerprints.of_table(f"snapshot.{name}"))
+                for name, count in rows.items()
+            ]
+            _describe(connection, copied, version, published_at, run_id, as_of_date, rules)
+            written = _write_parquet(connection, new_folder, copied, previous)
+            connection.execute("checkpoint snapshot")
+            connection.execute("detach snapshot")
+        new_file.chmod(0o444)
+        if audit is not None:
+            audit(new_file)
+        _fsync(new_file)
+        _swap(settings, version, new_file, new_folder)
+    _retain(settings)
+    return PublishReport(
+        version=version,
+        build_id=run_id,
+        as_of_date=as_of_date,
+        published_at=published_at,
+        path=settings.serving_path,
+        parquet_path=parquet / f"v{version:03d}",
+        tables=tuple(written),
+        seconds=time.monotonic() - started,
+    )
+
+
+def published(settings: Settings) -> dict[str, Any] | None:
+    """The `_publish` row of what is served now: version, published_at, build_id, as_of_date, rules.
+
+    None when nothing was published yet.
+    """
+    if not settings.serving_path.exists():
+        return None
+    try:
+        # Attached, not opened: a process that holds an older snapshot would be given that one.
+        with duckdb.connect() as connection:
+            connection.execute(f"attach {_literal(settings.serving_path)} as snapshot (read_only)")
+            cursor = connection.execute("select * from snapshot.main._publish")
+            row = cursor.fetchone()
+            names = [column[0] for column in cursor.description or []]
+    except duckdb.Error as error:
+        raise TandemError(
+            f"cannot read {settings.serving_path}: {str(error).splitlines()[0]}"
+        ) from error
+    return dict(zip(names, row, strict=True)) if row else None
+
+
+def sweep(settings: Settings) -> None:
+    """Remove what a killed publish left behind, and finish a swap that it had begun.
+
+    Call it only while holding the build lock.
+    """
+    serving = settings.serving_path.parent
+    parquet = serving / "parquet"
+    for leftover in [*serving.glob(".marts-*.tmp*"), *serving.glob(".link-*")]:
+        leftover.unlink(missing_ok=True)
+    for leftover in parquet.glob(".v*.tmp"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in parquet.glob(".current-*"):
+        leftover.unlink(missing_ok=True)
+    served = published(settings)
+    version = served["version"] if served else 0
+    for folder in parquet.glob("v*"):
+        found = _VERSION_DIR.match(folder.name)
+        if found and int(found[1]) > version:
+            shutil.rmtree(folder)
+    for path in (serving / "snapshots").glob("marts-v*.duckdb"):
+        found = _SNAPSHOT.match(path.name)
+        if found and int(found[1]) > version:
+            path.unlink()
+    if (parquet / f"v{version:03d}").is_dir():
+        _point_current(parquet, version)
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, warehouse: str, table: MartTable) -> int:
+    """Copy one table into the snapshot with its words, and return its rows."""
+    source = f"{_quote(warehouse)}.{_quote(table.schema)}.{_quote(table.name)}"
+    target = f"snapshot.{_quote(table.schema)}.{_quote(table.name)}"
+    try:
+        actual = [row[0] for row in connection.execute(f"describe {source}").fetchall()]
+        check_columns(table, actual)
+        connection.execute(f"create schema if not exists snapshot.{_quote(table.schema)}")
+        connection.execute(f"create table {target} as select * from {source}")
+        connection.execute(f"comment on table {target} is {_literal(table.description)}")
+        for column, words in table.columns.items():
+            connection.execute(f"comment on column {target}.{_quote(column)} is {_literal(words)}")
+        row = connection.execute(f"select count(*) from {target}").fetchone()
+    except duckdb.Error as error:
+        raise TandemError(f"cannot copy {table.full_name}: {str(error).splitlines()[0]}") from error
+    return row[0] if row else 0
+
+
+def _describe(
+    connection: duckdb.DuckDBPyConnection,
+    tables: Sequence[PublishedTable],
+    version: int,
+    published_at: datetime,
+    build_id: str,
+    as_of_date: date | None,
+    rules: str,
+) -> None:
+    connection.execute(
+        """
+        create table snapshot.main._publish (
+            version bigint, published_at timestamp, build_id varchar, as_of_date date,
+            rules varchar
+        )
+        """
+    )
+    connection.execute(
+        "insert into snapshot.main._publish values (?, ?, ?, ?, ?)",
+        [version, published_at.replace(tzinfo=None), build_id, as_of_date, rules],
+    )
+    connection.execute(
+        """
+        create table snapshot.main._publish_tables (
+            table_name varchar, row_count bigint, fingerprint varchar
+        )
+        """
+    )
+    if tables:
+        connection.executemany(
+            "insert into snapshot.main._publish_tables values (?, ?, ?)",
+            [[table.name, table.rows, table.fingerprint] for table in tables],
+        )
+
+
+def _write_parquet(
+    connection: duckdb.DuckDBPyConnection,
+    folder: Path,
+    tables: Sequence[PublishedTable],
+    previous: Mapping[str, tuple[str, Path]],
+) -> list[PublishedTable]:
+    """Write one file a table; an unchanged table's file is linked, not written again."""
+    folder.mkdir()
+    written = []
+    for table in tables:
+        schema, name = table.name.split(".")
+        path = folder / schema / f"{name}.parquet"
+        path.parent.mkdir(exist_ok=True)
+        before, old_path = previous.get(table.name, ("", path))
+        reused = before == table.fingerprint and old_path.exists()
+        if reused:
+            _link(old_path, path)
+        else:
+            _write_file(connection, f"{_quote(schema)}.{_quote(name)}", path)
+        written.append(PublishedTable(table.name, table.rows, table.fingerprint, reused))
+    for name in ("_publish", "_publish_tables"):
+        _write_file(connection, f"main.{name}", folder / f"{name}.parquet")
+    return written
+
+
+def _write_file(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
+    try:
+        connection.execute(
+            f"copy snapshot.{table} to {_literal(path)} (format parquet, compression zstd)"
+        )
+    except duckdb.Error as error:
+        raise TandemError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+    path.chmod(0o444)
+    _fsync(path)
+
+
+def _swap(settings: Settings, version: int, new_file: Path, new_folder: Path) -> None:
+    """Put a finished version in place. The rename of `marts.duckdb` is what publishes it."""
+    serving = settings.serving_path.parent
+    parquet = serving / "parquet"
+    snapshots = serving / "snapshots"
+    snapshots.mkdir(exist_ok=True)
+    new_folder.rename(parquet / f"v{version:03d}")
+    _fsync(parquet)
+    # Kept under its own name as well, so that an older version can be looked at or put back.
+    _link(new_file, snapshots / f"marts-v{version:03d}.duckdb")
+    new_file.replace(settings.serving_path)
+    _fsync(serving)
+    _point_current(parquet, version)
+
+
+def _point_current(parquet: Path, version: int) -> None:
+    target = f"v{version:03d}"
+    current = parquet / "current"
+    if current.is_symlink() and current.readlink() == Path(target):
+        return
+    temporary = parquet / f".current-{uuid.uuid4().hex[:8]}"
+    temporary.symlink_to(target, target_is_directory=True)
+    temporary.replace(current)
+    _fsync(parquet)
+
+
+def _retain(settings: Settings) -> None:
+    """Drop all but the newest `snapshots_kept` versions; open readers keep what they hold."""
+    serving = settings.serving_path.parent
+    folders = {
+        int(found[1]): path
+        for path in (serving / "parquet").glob("v*")
+        if (found := _VERSION_DIR.match(path.name))
+    }
+    files = {
+        int(found[1]): path
+        for path in (serving / "snapshots").glob("marts-v*.duckdb")
+        if (found := _SNAPSHOT.match(path.name))
+    }
+    for number in sorted(folders)[: -settings.snapshots_kept]:
+        shutil.rmtree(folders[number])
+    for number in sorted(files)[: -settings.snapshots_kept]:
+        files[number].unlink()
+
+
+def _next_version(settings: Settings) -> int:
+    served = published(settings)
+    return (served["version"] if served else 0) + 1
+
+
+def _previous_tables(settings: Settings) -> dict[str, tuple[str, Path]]:
+    """Table name to fingerprint and Parquet file of the version that is served now."""
+    current = settings.serving_path.parent / "parquet" / "current"
+    listing = current / "_publish_tables.parquet"
+    if not listing.exists():
+        return {}
+    folder = current.resolve()
+    try:
+        with duckdb.connect() as connection:
+            rows = connection.execute(
+                f"select table_name, fingerprint from read_parquet({_literal(listing)})"
+            ).fetchall()
+    except duckdb.Error:
+        return {}
+    return {name: (mark, folder / f"{name.replace('.', '/')}.parquet") for name, mark in rows}
+
+
+def _as_of_date(connection: duckdb.DuckDBPyConnection) -> date | None:
+    row = connection.execute("select as_of_date from control.parameters").fetchone()
+    return row[0] if row else None
+
+
+@contextmanager
+def _cleaned_up(new_file: Path, new_folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        for leftover in new_file.parent.glob(f"{new_file.name}*"):
+            leftover.unlink(missing_ok=True)
+        shutil.rmtree(new_folder, ignore_errors=True)
+        raise
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        # A file system without hard links.
+        shutil.copy2(source, target)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(value: object) -> str:
+    return "'" + str(value).replace("'", "''") + "'"
