@@ -55,7 +55,7 @@ _QUERIES: Final = (
 )
 # Means by tier: dormant, lurker, active, core.
 _EXTRA_SESSIONS: Final = np.array([0.1, 0.3, 0.8, 1.6])
-_FEED_LENGTH: Final = np.array([4.0, 5.5, 6.5, 7.5])
+_FEED_LENGTH: Final = np.array([2.2, 3.0, 3.7, 4.3])
 _REACTS: Final = np.array([0.0, 0.0015, 0.45, 0.65])
 _CONTRIBUTES: Final = np.array([0.0, 0.001, 0.08, 0.62])
 _POOL_DAYS: Final = 14

@@ -94,6 +94,7 @@ class Experiment:
     arms: Ints
     landing: Landing
     exposures: int = 0
+    _seen: Bools | None = None
 
     @property
     def variants(self) -> list[str]:
@@ -107,8 +108,17 @@ class Experiment:
     def expose(
         self, rng: np.random.Generator, texts: pa.Array, units: Ints, arms: Ints, at: Ints
     ) -> None:
-        """Write exposures one second before `at`; a few units get a wrong arm now and then."""
-        wrong = rng.random(len(units)) < 0.0004
+        """Write exposures one second before `at`: a unit's first, and some of the later ones.
+
+        A few units get a wrong arm now and then.
+        """
+        if self._seen is None:
+            self._seen = np.zeros(len(texts), np.bool_)
+        again = rng.random(len(units)) < 0.3
+        shown_now = np.flatnonzero(again | ~self._seen[units])
+        units, arms, at = units[shown_now], arms[shown_now], at[shown_now]
+        self._seen[units] = True
+        wrong = rng.random(len(units)) < 0.001
         shown = np.where(wrong, (arms + 1) % 2, arms)
         number = self.exposures + np.arange(len(units))
         self.exposures += len(units)

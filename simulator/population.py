@@ -269,8 +269,9 @@ class Population:
         shares_union = rng.random(self.n) < 0.35
         # A relative's phone joins two persons; a shop's phone is on more ids than may be joined.
         phone_of = np.arange(self.n)
-        relatives = rng.choice(self.n, max(2, self.n // 250) // 2 * 2, replace=False)
+        relatives = rng.choice(self.n, max(4, self.n // 60) // 2 * 2, replace=False)
         phone_of[relatives[::2]] = relatives[1::2]
+        shares_phone[relatives] = True
         accounts: list[Ids] = []
         members: list[Ids] = []
         names = [source.name for source in (*COMMUNITIES, *PLATFORMS)]
