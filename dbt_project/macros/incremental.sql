@@ -53,7 +53,7 @@
     {%- for text in dates -%}
         {%- set date = modules.datetime.date.fromisoformat(text) -%}
         {%- if spans and spans[-1][1] >= date - day -%}
-            {%- do spans[-1].__setitem__(1, date + 2 * day) -%}
+            {%- do spans.append([spans.pop()[0], date + 2 * day]) -%}
         {%- else -%}
             {%- do spans.append([date - day, date + 2 * day]) -%}
         {%- endif -%}
