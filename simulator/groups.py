@@ -140,7 +140,7 @@ class GroupPlatform:
         chance = np.where(people.here(day)[person], chance, 0.0)
         chance = np.where(people.is_bot[person], 0.3, chance)
         speakers = row[rng.random(len(row)) < chance]
-        owner, _ = spread(1 + rng.poisson(1.8 * self._config.activity, len(speakers)))
+        owner, _ = spread(1 + rng.poisson(3.2 * self._config.activity, len(speakers)))
         row = speakers[owner]
         at = calendar.hours(rng, day, len(row))
         kept = (at > self.join[row]) & (at < self.leave[row]) & (at < self.closed[self.group[row]])

@@ -15,6 +15,7 @@ from simulator.columns import (
     Floats,
     Ints,
     choose,
+    earlier_first,
     ids,
     integers,
     picked,
@@ -312,65 +313,84 @@ class CampaignLog:
     def run_fission(
         self, campaign: Campaign, members: Ids, can_act: Bools, group: int
     ) -> FissionJoins:
-        """An invite tree of known K = invites per participant × acceptance.
-
-        One descendant's invitation goes back to a seed: a cycle that counting has to cut.
-        """
+        """An invite tree of known K = invites per participant × acceptance."""
         rng = self._config.rng("campaign", campaign.number)
         start = self._calendar.midnight(campaign.first_day)
         pool = rng.permutation(np.flatnonzero(can_act & (members.since < start)))
         targets, strangers = pool[: len(pool) // 4], pool[len(pool) // 4 :]
-        wave = targets[rng.random(len(targets)) < 0.25]
-        wave_at = start + rng.integers(HOUR, 2 * DAY, len(wave))
-        parts = [(targets, np.zeros(len(targets), int), np.full(len(targets), -1),
-                  start + rng.integers(0, HOUR, len(targets)))]  # fmt: skip
-        joins: list[tuple[Ints, Ints, Ints]] = []
-        totals = Counter[str]()
-        seed, last = wave[:1], (wave[-1:], wave_at[-1:])
-        for _ in range(_GENERATIONS):
-            count = len(wave)
-            parts.append((wave, np.ones(count, int), np.full(count, -1), wave_at))
-            inviter, _ = spread(rng.poisson(INVITES_PER_PARTICIPANT, count))
-            sent = wave_at[inviter] + rng.integers(0, 20 * HOUR, len(inviter))
-            parts.append((wave[inviter], np.full(len(inviter), 2), np.full(len(inviter), -1), sent))
-            yes = np.flatnonzero(rng.random(len(inviter)) < ACCEPTANCE)[: len(strangers)]
-            came, strangers = strangers[: len(yes)], strangers[len(yes) :]
-            came_at = sent[yes] + rng.integers(60 * SECOND, 20 * HOUR, len(yes))
-            asked_by = wave[inviter[yes]]
-            parts.append((came, np.full(len(yes), 3), asked_by, came_at))
-            joins.append((came, asked_by, came_at + 5 * SECOND))
-            totals.update(participants=count, invites=len(inviter), accepted=len(yes))
-            takes_part = rng.random(len(came)) < 0.75
-            wave, wave_at = came[takes_part], came_at[takes_part] + HOUR
-            if len(wave) == 0:
-                break
-            last = (wave[-1:], wave_at[-1:])
-        parts.append(
-            (seed, np.full(len(seed), 3), last[0][: len(seed)], last[1][: len(seed)] + HOUR)
-        )
-        who, action, asked_by, at = (np.concatenate(column) for column in zip(*parts, strict=True))
-        at = at // 1000 * 1000
-        order = np.argsort(at, kind="stable")
+        seeds = targets[rng.random(len(targets)) < 0.25]
+        tree = _Tree()
+        tree.add("target", targets, start + rng.integers(0, HOUR, len(targets)))
+        _grow(rng, tree, seeds, start + rng.integers(HOUR, 2 * DAY, len(seeds)), strangers)
+        who, action, inviter, at = tree.in_order()
         self.add(
             campaign.source,
-            np.full(len(order), campaign.number),
-            action[order],
-            at[order],
-            member_id=picked(members.text, who[order]),
-            inviter_member_id=picked(members.text, asked_by[order]),
-            group_id=ids("gr", np.where(action[order] == 3, group, -1)),
+            np.full(len(who), campaign.number),
+            action,
+            at,
+            member_id=picked(members.text, who),
+            inviter_member_id=picked(members.text, inviter),
+            group_id=ids("gr", np.where(inviter >= 0, group, -1)),
         )
+        happened = Counter(action[at < self._calendar.end].tolist())
         self._truth.table(
             "fission",
             source=[campaign.source],
             campaign_id=[f"k{campaign.number}"],
-            participants=[totals["participants"]],
-            invites=[totals["invites"]],
-            accepted=[totals["accepted"]],
+            participants=[happened[CAMPAIGN_ACTIONS.index("participate")]],
+            invites=[happened[CAMPAIGN_ACTIONS.index("invite")]],
+            accepted=[happened[CAMPAIGN_ACTIONS.index("accept")]],
             k=[INVITES_PER_PARTICIPANT * ACCEPTANCE],
         )
-        member, asked_by, at = (np.concatenate(column) for column in zip(*joins, strict=True))
-        return FissionJoins(campaign, member, asked_by, at // 1000 * 1000)
+        came = inviter >= 0
+        return FissionJoins(campaign, who[came], inviter[came], at[came] + 5 * SECOND)
+
+
+class _Tree:
+    """A campaign's events as they grow; −1 for no inviter."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Ints, Ints, Ints, Ints]] = []
+
+    def add(self, action: str, who: Ints, at: Ints, inviter: Ints | None = None) -> None:
+        codes = np.full(len(who), CAMPAIGN_ACTIONS.index(action))
+        nobody = np.full(len(who), -1)
+        self._parts.append((who, codes, nobody if inviter is None else inviter, at))
+
+    def in_order(self) -> tuple[Ints, Ints, Ints, Ints]:
+        """Who, action, inviter and time, by time."""
+        columns = [np.concatenate(column) for column in zip(*self._parts, strict=True)]
+        at = columns[3] // 1000 * 1000
+        order = earlier_first(at)
+        return columns[0][order], columns[1][order], columns[2][order], at[order]
+
+
+def _grow(rng: np.random.Generator, tree: _Tree, seeds: Ints, at: Ints, strangers: Ints) -> None:
+    """Generations of invitations to strangers.
+
+    At last one descendant's invitation goes back to its own seed: a cycle that counting has to
+    cut.
+    """
+    wave, root = seeds, seeds
+    cycle = None
+    for _ in range(_GENERATIONS):
+        tree.add("participate", wave, at)
+        inviter, _ = spread(rng.poisson(INVITES_PER_PARTICIPANT, len(wave)))
+        sent = at[inviter] + rng.integers(0, 20 * HOUR, len(inviter))
+        tree.add("invite", wave[inviter], sent)
+        yes = np.flatnonzero(rng.random(len(inviter)) < ACCEPTANCE)[: len(strangers)]
+        came, strangers = strangers[: len(yes)], strangers[len(yes) :]
+        came_at = sent[yes] + rng.integers(60 * SECOND, 20 * HOUR, len(yes))
+        tree.add("accept", came, came_at, inviter=wave[inviter[yes]])
+        if len(came) == 0:
+            break
+        cycle = (root[inviter[yes]][:1], came[:1], came_at[:1] + 2 * HOUR)
+        takes_part = rng.random(len(came)) < 0.75
+        wave, root = came[takes_part], root[inviter[yes]][takes_part]
+        at = came_at[takes_part] + HOUR
+    if cycle is not None:
+        seed, descendant, closed_at = cycle
+        tree.add("accept", seed, closed_at, inviter=descendant)
 
 
 def write_spend(
