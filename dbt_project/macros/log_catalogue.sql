@@ -1,0 +1,31 @@
+{#- Every log as (log, key, time, is_entity), for models that go over all of them. A test holds it
+    against orchestration/contracts. -#}
+{% macro log_catalogue() -%}
+    {{ return([
+        ('community/accounts', 'account_id', 'updated_at', true),
+        ('community/contents', 'content_id', 'updated_at', true),
+        ('community/events', 'event_id', 'occurred_at', false),
+        ('community/nodes', 'node_id', 'updated_at', true),
+        ('group/attendance', 'event_id', 'occurred_at', false),
+        ('group/broadcasts', 'broadcast_id', 'updated_at', true),
+        ('group/consults', 'event_id', 'occurred_at', false),
+        ('group/deliveries', 'event_id', 'occurred_at', false),
+        ('group/groups', 'group_id', 'updated_at', true),
+        ('group/members', 'member_id', 'updated_at', true),
+        ('group/memberships', 'event_id', 'occurred_at', false),
+        ('group/messages', 'message_id', 'occurred_at', false),
+        ('group/scenes', 'scene_id', 'updated_at', true),
+        ('operations/assistant_requests', 'request_id', 'occurred_at', false),
+        ('operations/campaign_events', 'event_id', 'occurred_at', false),
+        ('operations/campaigns', 'campaign_id', 'updated_at', true),
+        ('operations/experiments', 'experiment_id', 'updated_at', true),
+        ('operations/exposures', 'event_id', 'occurred_at', false),
+        ('operations/spend', 'spend_id', 'spent_on', false),
+        ('commerce/fx_rates', 'rate_id', 'rate_date', false),
+        ('commerce/identity_links', 'link_id', 'occurred_at', false),
+        ('commerce/orders', 'order_id', 'paid_at', false),
+        ('commerce/refunds', 'refund_id', 'refunded_at', false),
+        ('commerce/share_policies', 'policy_id', 'valid_from', false),
+        ('commerce/subscriptions', 'event_id', 'occurred_at', false),
+    ]) }}
+{%- endmacro %}

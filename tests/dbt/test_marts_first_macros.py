@@ -1,0 +1,97 @@
+"""The two macros that carry exactness, held against plain Python on random input."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import duckdb
+import jinja2
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from orchestration.plan import DBT_PROJECT
+from tests.reference.world import half_away
+
+CONNECTION = duckdb.connect()
+MINUTES = 60_000_000
+Touch = tuple[int, str, bool]
+"""(microseconds, id, is a click)."""
+
+
+def _render(name: str, call: str) -> str:
+    text = (DBT_PROJECT / "macros" / f"{name}.sql").read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=False).from_string(f"{text}{{{{ {call} }}}}").render()
+
+
+CREDITED = _render(
+    "credited_impressions",
+    "credited_impressions('touches', ['person', 'content'], ['event_id'])",
+)
+CONVERTED = _render(
+    "reporting_minor", "default__reporting_minor('amount', 'numerator', 'denominator')"
+)
+
+
+def credited(touches: list[Touch]) -> list[str]:
+    """The contract's sentence: clicks in order, each takes the last unclicked impression near."""
+    shown = [touch for touch in touches if not touch[2]]
+    taken = []
+    for at, _, _ in sorted(touch for touch in touches if touch[2]):
+        near = [touch for touch in shown if touch[0] <= at <= touch[0] + 30 * MINUTES]
+        if near:
+            last = max(near)
+            shown.remove(last)
+            taken.append(last[1])
+    return sorted(taken)
+
+
+# Few distinct times, around the bound of 30 minutes, so that ties and expiries are common.
+TIMES = st.integers(0, 12).map(lambda number: number * 10 * MINUTES) | st.integers(
+    0, 90 * MINUTES
+).map(lambda number: number - number % MINUTES)
+
+
+@given(st.lists(st.tuples(TIMES, st.booleans()), max_size=14), st.randoms())
+@settings(max_examples=150, deadline=None)
+def test_clicks_take_the_last_unclicked_impression(
+    drawn: list[tuple[int, bool]], shuffle: object
+) -> None:
+    names = [f"e{number:02d}" for number in range(len(drawn))]
+    shuffle.shuffle(names)  # type: ignore[attr-defined]
+    touches = [(at, name, clicked) for (at, clicked), name in zip(drawn, names, strict=True)]
+    rows = CONNECTION.execute(
+        "with touches as (select 'p' as person, 'c' as content, touch[2] as event_id,"
+        " if(touch[3]::boolean, 'click', 'impression') as event_type,"
+        " make_timestamp(touch[1]::bigint) as occurred_at"
+        " from (select unnest(?::varchar[][]) as touch)),"
+        f" {CREDITED} select event_id from credited_impressions",
+        [[[str(at), name, str(clicked)] for at, name, clicked in touches]],
+    ).fetchall()
+    assert sorted(row[0] for row in rows) == credited(touches)
+
+
+@given(
+    st.integers(0, 10**15),
+    st.decimals("0.000000000001", 10_000, places=12, allow_nan=False),
+    st.integers(-4, 4),
+)
+@settings(max_examples=150, deadline=None)
+def test_conversion_is_exact_and_rounds_half_away(amount: int, rate: object, shift: int) -> None:
+    exact = Fraction(str(rate)) * Fraction(10) ** shift
+    row = CONNECTION.execute(
+        f"select {CONVERTED} from (select ?::bigint as amount,"
+        " ?::decimal(38, 0) as numerator, ?::decimal(38, 0) as denominator)",
+        [amount, str(exact.numerator), str(exact.denominator)],
+    ).fetchone()
+    assert row == (half_away(amount * exact),)
+
+
+def test_conversion_without_a_rate_or_room_is_null() -> None:
+    rows = CONNECTION.execute(
+        f"select {CONVERTED} from (values (1::bigint, null::decimal(38, 0), 1),"
+        " (9223372036854775807, 10::decimal(38, 0), 1),"
+        " (9223372036854775807, 99999999999999999999999999999999::decimal(38, 0), 1),"
+        " (5, 1::decimal(38, 0), 10), (0, 7::decimal(38, 0), 1))"
+        " as amounts (amount, numerator, denominator)"
+    ).fetchall()
+    assert rows == [(None,), (None,), (None,), (1,), (0,)]
