@@ -110,9 +110,6 @@ class _Rows:
             raise ValueError("it is empty")
         self._handle(attrib)
 
-    def end(self, tag: Any) -> None:
-        """Rows hold nothing."""
-
     def doctype(self, *_: object) -> None:
         raise ValueError("a document type, which no dump has")
 
