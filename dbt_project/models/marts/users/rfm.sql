@@ -33,7 +33,7 @@ counted as (
         orders.person_id,
         orders.paid_date,
         parameters.as_of_date,
-        coalesce(refunded.refund_minor >= orders.amount_minor, false) as is_fully_refunded,
+        coalesce(refunded.refund_minor, 0) >= orders.amount_minor as is_fully_refunded,
         coalesce(orders.reporting_minor, 0)
         - coalesce(refunded.refund_reporting_minor, 0) as net_minor
     from orders
