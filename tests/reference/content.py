@@ -162,6 +162,7 @@ def response_times(world: World) -> list[Row]:
 
 
 def _answered_within(world: World, pairs: list[tuple[datetime, datetime | None]]) -> Row:
+    """Answers in time among eligible questions; whether 0 or NULL of none eligible is open."""
     row: Row = {}
     for name, window in (
         ("1h", timedelta(hours=1)),
@@ -171,7 +172,7 @@ def _answered_within(world: World, pairs: list[tuple[datetime, datetime | None]]
         eligible = [(asked, answer) for asked, answer in pairs if asked + window <= world.end]
         in_time = sum(answer is not None and answer < asked + window for asked, answer in eligible)
         row[f"eligible_{name}"] = len(eligible)
-        row[f"answered_{name}"] = in_time if eligible else None
+        row[f"answered_{name}"] = in_time if eligible else OPEN
     return row
 
 
@@ -202,47 +203,68 @@ def kaplan_meier(waits: Iterable[tuple[timedelta, bool]], level: Fraction) -> fl
 def creators_28d(world: World) -> list[Row]:
     """`content.creators_28d`: persons, not erased, with a content published by as_of_date.
 
-    The contract does not say what an engagement or revenue is: both are open.
+    Read as: engagements are the likes (net), comments, shares and collects of the person's
+    contents; followers are persons whose last action towards them is `follow`; revenue is of
+    orders that name their contents, net of refunds (open where one came after as_of_date).
     """
     if world.as_of is None:
         return []
     first = world.as_of - timedelta(days=27)
-    following: dict[tuple[Person, Person], bool] = {}
-    for event in in_order(world.log("community/events"), "event_id"):
-        follower = world.person_of(event)
-        if event.get("target_account_id") is None or not world.counts(follower):
-            continue
-        if event["event_type"] in ("follow", "unfollow") and (
-            world.day(event["occurred_at"]) <= world.as_of
-        ):
-            target = world.person(event["source"], "account", event["target_account_id"])
-            following[(follower, target)] = event["event_type"] == "follow"
+    followers = followers_of(world)
+    performance = [row for row in daily_performance(world) if row["date"] >= first]
     rows = []
     for person in {author for _, author, _ in world.publications}:
         if world.is_erased(person):
             continue
-        own = [(content, day) for content, author, day in world.publications if author == person]
-        keys = {(content["source"], content["content_id"]) for content, _ in own}
-        reads = sum(
-            event["event_type"] == "read"
-            and (event["source"], event["content_id"]) in keys
-            and first <= world.day(event["occurred_at"]) <= world.as_of
-            for event in world.content_events
-        )
+        keys = {
+            place
+            for place, content in world.current("community/contents").items()
+            if world.person(content["source"], "account", content["author_account_id"]) == person
+        }
+        own = [row for row in performance if (row["source"], row["content_id"]) in keys]
+        orders = [
+            order
+            for order in world.orders
+            if (order.source, order.content_id) in keys and first <= order.day <= world.as_of
+        ]
+        reads = sum(row["reads"] for row in own)
         head = reads >= world.parameters.creator_head_reads_28d
         mid = reads >= world.parameters.creator_mid_reads_28d
+        revenue = sum((order.amount or 0) - order.refunded for order in orders)
+        is_open = any(order.is_refunded_after(world.as_of) for order in orders)
         rows.append(
             {
                 "person_id": person,
-                "posts_28d": sum(first <= day for _, day in own),
+                "posts_28d": sum(
+                    author == person and first <= day for _, author, day in world.publications
+                ),
                 "reads_28d": reads,
-                "engagements_28d": OPEN,
-                "followers": sum(on for (_, target), on in following.items() if target == person),
+                "engagements_28d": sum(
+                    row["likes"] + row["comments"] + row["shares"] + row["collects"] for row in own
+                ),
+                "followers": len(followers.get(person, set())),
                 "tier": "head" if head else "mid" if mid else "ordinary",
-                "revenue_28d_minor": OPEN,
+                "revenue_28d_minor": OPEN if is_open else revenue,
             }
         )
     return rows
+
+
+def followers_of(world: World) -> dict[Person, set[Person]]:
+    """Person → persons that count whose last action towards them by as_of_date is `follow`."""
+    found: dict[Person, set[Person]] = {}
+    for event in in_order(world.log("community/events"), "event_id"):
+        if event["event_type"] not in ("follow", "unfollow") or event["occurred_at"] >= world.end:
+            continue
+        follower = world.person_of(event)
+        if event.get("target_account_id") is None or not world.counts(follower):
+            continue
+        target = world.person(event["source"], "account", event["target_account_id"])
+        if event["event_type"] == "follow":
+            found.setdefault(target, set()).add(follower)
+        else:
+            found.setdefault(target, set()).discard(follower)
+    return found
 
 
 def concentration(world: World) -> list[Row]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-from tests.reference.world import Row, World
+from tests.reference.world import OPEN, Row, World
 
 
 def daily(world: World) -> list[Row]:
-    """`revenue.daily`; refunds by order date are all known ones, whenever they happened."""
+    """`revenue.daily`; refunds by order date are open where one came after as_of_date."""
     keys: set[tuple[date, str]] = set()
     for order in world.orders:
         keys.add((order.day, order.core))
@@ -20,6 +20,7 @@ def daily(world: World) -> list[Row]:
         orders = [order for order in world.orders if (order.day, order.core) == (day, core)]
         gmv = sum(order.amount or 0 for order in orders)
         by_order = sum(order.refunded for order in orders)
+        is_open = any(order.is_refunded_after(world.as_of) for order in orders)
         by_refund = sum(
             amount or 0
             for order in world.orders
@@ -34,9 +35,9 @@ def daily(world: World) -> list[Row]:
                 "payers": len({order.person for order in orders}),
                 "gmv_minor": gmv,
                 "refunds_cash_minor": by_refund,
-                "refunds_order_minor": by_order,
+                "refunds_order_minor": OPEN if is_open else by_order,
                 "net_cash_minor": gmv - by_refund,
-                "net_order_minor": gmv - by_order,
+                "net_order_minor": OPEN if is_open else gmv - by_order,
             }
         )
     return rows

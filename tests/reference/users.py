@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from tests.reference.world import (
     CORES,
     DAY,
+    OPEN,
     Activity,
     Person,
     Row,
@@ -19,6 +20,7 @@ from tests.reference.world import (
     next_month,
 )
 
+_REFUND_COLUMNS = ("frequency", "monetary_minor", "f_high", "m_high", "segment")
 RANK = {"dormant": 0, "lurker": 1, "active": 2, "core": 3}
 
 
@@ -225,7 +227,10 @@ def tier_transitions(world: World) -> list[Row]:
 
 
 def rfm(world: World) -> list[Row]:
-    """`users.rfm`; erased persons are left out."""
+    """`users.rfm`; erased persons are left out.
+
+    What depends on refunds is open where one came after as_of_date.
+    """
     if world.as_of is None:
         return []
     first = world.as_of - timedelta(days=364)
@@ -242,18 +247,19 @@ def rfm(world: World) -> list[Row]:
             frequency >= world.parameters.rfm_frequency_orders,
             monetary >= world.parameters.rfm_monetary_minor,
         )
-        rows.append(
-            {
-                "person_id": person,
-                "recency_days": recency,
-                "frequency": frequency,
-                "monetary_minor": monetary,
-                "r_high": high[0],
-                "f_high": high[1],
-                "m_high": high[2],
-                "segment": "".join("1" if letter else "0" for letter in high),
-            }
-        )
+        row = {
+            "person_id": person,
+            "recency_days": recency,
+            "frequency": frequency,
+            "monetary_minor": monetary,
+            "r_high": high[0],
+            "f_high": high[1],
+            "m_high": high[2],
+            "segment": "".join("1" if letter else "0" for letter in high),
+        }
+        if any(order.is_refunded_after(world.as_of) for order in own):
+            row |= dict.fromkeys(_REFUND_COLUMNS, OPEN)
+        rows.append(row)
     return rows
 
 

@@ -121,6 +121,13 @@ class Order:
     def refunded(self) -> int:
         return sum(amount for _, amount in self.refunds if amount is not None)
 
+    def is_refunded_after(self, day: date) -> bool:
+        """Whether a refund came after a date.
+
+        The contract does not say whether one after as_of_date counts in the order's net revenue.
+        """
+        return any(refunded_on > day for refunded_on, _ in self.refunds)
+
 
 class World:
     """Accepted records under one set of parameters, as the marts see them."""
