@@ -151,6 +151,8 @@ def open_build(
                 raise
             finally:
                 _finish(build)
+                if build.outcomes and build.state != "published":
+                    run_report(build)
 
 
 def run_build(
@@ -304,7 +306,6 @@ def run_publish(build: Build) -> PublishReport:
     Raises GateError when a verdict is missing, failed, or about other bytes than are copied.
     """
     from data_quality.verdicts import assert_publishable
-
     from orchestration.gates import rules_fingerprint
     from orchestration.publish import mart_tables, publish
     from orchestration.transform import read_manifest
@@ -342,10 +343,11 @@ def run_publish(build: Build) -> PublishReport:
 
 
 def run_report(build: Build) -> Path:
-    """Write the page that shows the verdicts, and return where it is."""
+    """Write the page that shows this build's verdicts, and return where it is."""
     from data_quality.report import write_report
 
-    return write_report(build.settings)
+    with open_warehouse(build.work, read_only=True) as connection:
+        return write_report(build.settings, connection, build.build_id)
 
 
 def nothing_new(settings: Settings) -> dict[str, Any] | None:
@@ -548,9 +550,13 @@ def _judge(
     database: Path | None = None,
     tables: Sequence[str] | None = None,
 ) -> list[Outcome]:
+    from data_quality.verdicts import record
+
     outcomes = build.gates.run(
         build.work, stage, run_id=build.build_id, database=database, tables=tables
     )
+    with open_warehouse(build.work) as connection:
+        record(connection, outcomes)
     build.outcomes += outcomes
     build.blocked += [f"{item.table_name}: {item.expectation}" for item in outcomes if item.blocks]
     if build.blocked:

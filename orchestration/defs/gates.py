@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from data_quality.catalogue import STAGES, Stage, Suite, suites
+from data_quality.catalogue import STAGES, Stage
+from data_quality.checks import list_expectations, metadata
 from data_quality.runner import Outcome
 from orchestration.build import run_gate
 from orchestration.defs.resources import POOL, the_build
@@ -14,21 +15,20 @@ SERVED = dg.AssetKey(["serving", "marts_duckdb"])
 
 def checks() -> list[dg.AssetChecksDefinition]:
     """One step a stage. The export's checks run inside the publish, before the swap."""
-    return [_gate(stage) for stage in STAGES if stage != "export" and suites(stage)]
+    return [_gate(stage) for stage in STAGES if stage != "export" and list_expectations(stage)]
 
 
 def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
     """The checks of a stage, in the order in which they are judged."""
     return [
         dg.AssetCheckSpec(
-            check_name(stage, suite.table, expectation),
-            asset=asset_key(stage, suite.table),
-            blocking=severity == "critical",
-            description=_words(suite, expectation),
-            metadata={"severity": severity, "suite": suite.name},
+            check_name(stage, check.table, check.name),
+            asset=asset_key(stage, check.table),
+            blocking=check.blocking,
+            description=f"{check.description_en} | {check.description_zh}",
+            metadata={"severity": check.severity, "suite": check.suite},
         )
-        for suite in suites(stage)
-        for expectation, severity in suite.expectations.items()
+        for check in list_expectations(stage)
     ]
 
 
@@ -40,7 +40,7 @@ def check_result(outcome: Outcome) -> dg.AssetCheckResult:
         asset_key=asset_key(outcome.stage, outcome.table_name),
         check_name=check_name(outcome.stage, outcome.table_name, outcome.expectation),
         severity=dg.AssetCheckSeverity.ERROR if critical else dg.AssetCheckSeverity.WARN,
-        metadata={"observed": outcome.observed, "fingerprint": outcome.fingerprint},
+        metadata=metadata(outcome),
     )
 
 
@@ -53,13 +53,6 @@ def check_name(stage: str, table: str, expectation: str) -> str:
     """Unique among the asset's checks: dbt's tests have names of their own form."""
     prefix = f"{table.replace('.', '_')}__" if stage == "export" else "gate_"
     return f"{prefix}{expectation}"
-
-
-def _words(suite: Suite, expectation: str) -> str:
-    from data_quality.catalogue import CANARY, CANARY_WORDS
-
-    words = {rule.id: rule.meta.description for rule in suite.rules} | {CANARY: CANARY_WORDS}
-    return f"{words[expectation].en} | {words[expectation].zh}"
 
 
 def _gate(stage: Stage) -> dg.AssetChecksDefinition:
@@ -77,7 +70,8 @@ def _gate(stage: Stage) -> dg.AssetChecksDefinition:
         tables = None
         if len(selected) < len(specs):
             keys = {key.asset_key for key in selected}
-            tables = [one.table for one in suites(stage) if asset_key(stage, one.table) in keys]
+            known = {check.table for check in list_expectations(stage)}
+            tables = sorted(table for table in known if asset_key(stage, table) in keys)
         build = the_build(context)
         outcomes = run_gate(build, stage, tables)
         context.log.info(build.stages[-1].summary)

@@ -1,5 +1,6 @@
 """The open build that all steps of a run share, and the instance that remembers runs."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -23,6 +24,11 @@ concurrency:
   pools:
     granularity: run
     default_limit: 1
+event_log_storage:
+  module: orchestration.defs.storage
+  class: EventLog
+  config:
+    base_dir: {folder}
 """
 
 
@@ -47,5 +53,7 @@ def instance_path(settings: Settings) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "dagster.yaml"
     if not config.exists():
-        config.write_text(INSTANCE_CONFIG, encoding="utf-8")
+        config.write_text(
+            INSTANCE_CONFIG.format(folder=json.dumps(str(folder / "events"))), encoding="utf-8"
+        )
     return folder

@@ -1,0 +1,304 @@
+"""`tandem`: the commands. What they do stands elsewhere as plain functions; this file talks.
+
+Nothing heavy is imported before a command needs it, so that `--help` and `status` are quick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from orchestration.errors import TandemError
+
+if TYPE_CHECKING:
+    from orchestration.settings import Settings
+    from orchestration.status import Status
+
+app = typer.Typer(
+    help="A warehouse for the two cores of user operations: the community and the group.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode=None,
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong use or settings, 3 blocked by a gate, 4 locked.",
+)
+quarantine = typer.Typer(help="Rejected lines: what, why, and taking them again.")
+app.add_typer(quarantine, name="quarantine")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+
+def main() -> None:
+    """Run `tandem`; a TandemError becomes one message and its exit code."""
+    try:
+        app()
+    except TandemError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(f"{place}{error.strerror or error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _complain("stopped; the next build goes on from here")
+        sys.exit(130)
+
+
+@app.command()
+def demo(
+    persons: Annotated[int, typer.Option(help="Persons to simulate.")] = 3000,
+    days: Annotated[int, typer.Option(help="Days to simulate.")] = 90,
+    seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 7,
+    as_json: Json = False,
+) -> None:
+    """Simulate a platform and its groups into the landing zone."""
+    from pydantic import ValidationError
+
+    from orchestration.progress import progress_bar
+    from simulator import SimulatorConfig, simulate
+
+    settings = _settings()
+    try:
+        config = SimulatorConfig(persons=persons, days=days, seed=seed)
+    except ValidationError as error:
+        reasons = [f"--{item['loc'][0]}: {item['msg']}" for item in error.errors()]
+        raise typer.BadParameter("; ".join(reasons)) from None
+    with progress_bar("simulating", "days") as progress:
+        report = simulate(config, settings.landing_path, settings.home / "truth", progress)
+    if as_json:
+        _print_json(
+            {
+                "landing": str(settings.landing_path),
+                "truth": str(settings.home / "truth"),
+                "files": report.files,
+                "lines": report.lines,
+                "bytes": report.bytes,
+                "seconds": round(report.seconds, 2),
+            }
+        )
+        return
+    _say(
+        f"{report.lines:,} lines in {report.files} files under {settings.landing_path}; "
+        f"what is true of them is in {settings.home / 'truth'}"
+    )
+
+
+@app.command()
+def convert(
+    format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="The export's format.")],
+    export: Annotated[Path, typer.Argument(metavar="INPUT", help="The export's file or folder.")],
+    source: Annotated[str, typer.Option(help="What to call this platform or tenant.")],
+    zone: Annotated[
+        str | None, typer.Option(help="IANA zone, for formats whose times have none.")
+    ] = None,
+    no_text: Annotated[
+        bool, typer.Option("--no-text", help="Leave out what people wrote.")
+    ] = False,
+    no_names: Annotated[bool, typer.Option("--no-names", help="Leave out who they are.")] = False,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A format's own option.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Turn a native export into landing files."""
+    from orchestration.connectors import ConvertOptions
+    from orchestration.connectors import convert as convert_export
+    from orchestration.progress import progress_bar
+
+    settings = _settings()
+    more = {}
+    for text in option or []:
+        name, separator, value = text.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"--option {text}: give NAME=VALUE")
+        more[name] = value
+    with progress_bar(f"converting {format_name}", "bytes") as progress:
+        report = convert_export(
+            format_name,
+            export,
+            settings.landing_path,
+            source,
+            zone,
+            ConvertOptions(no_text=no_text, no_names=no_names, more=more),
+            lambda done, total, _: progress(done, total),
+        )
+    if as_json:
+        _print_json(report.to_dict())
+        return
+    for log, count in report.records_out.items():
+        _say(f"{log:28} {count:>12,}")
+    for item in report.left_out:
+        _say(f"left out: {item.records:,} {item.kind} ({item.reason})")
+    for note, count in report.notes.items():
+        _say(f"note: {note}: {count:,}")
+    _say(f"{len(report.files)} new files, {len(report.unchanged)} unchanged")
+
+
+@app.command()
+def build(
+    full_refresh: Annotated[
+        bool, typer.Option("--full-refresh", help="Rebuild all from what was landed.")
+    ] = False,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The last complete local date."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Ingest, transform, check and publish. 0 only if all blocking gates passed."""
+    from orchestration.build import nothing_new
+    from orchestration.lock import build_lock
+    from orchestration.progress import BuildProgress
+    from orchestration.publish import sweep
+
+    settings = _settings(as_of_date=as_of.date() if as_of else None)
+    with build_lock(settings):
+        sweep(settings)
+        served = None if full_refresh else nothing_new(settings)
+    if served is not None:
+        _print_build(settings, "unchanged", None, [], served, as_json=as_json)
+        return
+    from orchestration.defs.headless import run_job
+
+    with BuildProgress(quiet=as_json) as progress:
+        try:
+            done = run_job(settings, full_refresh=full_refresh, observer=progress)
+        except TandemError as error:
+            if as_json:
+                _print_build(settings, "failed", error, progress.results, None, as_json=True)
+            raise
+    from orchestration.publish import published
+
+    _print_build(settings, done.state, None, progress.results, published(settings), as_json=as_json)
+
+
+@app.command()
+def status(
+    why: Annotated[bool, typer.Option("--why", help="Explain what failed, rule by rule.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Freshness, row counts, the last build, its gates, rejected lines."""
+    from orchestration.status import read_status
+
+    settings = _settings()
+    if not settings.warehouse_path.exists():
+        if as_json:
+            _print_json({"home": str(settings.home), "build": None, "served": None})
+        else:
+            _say(f"{settings.home} holds no warehouse yet: run `tandem build`")
+        return
+    found = read_status(settings, why=why)
+    if as_json:
+        _print_json(found.to_dict())
+    else:
+        _show_status(found, why=why)
+
+
+def _settings(**overrides: Any) -> Settings:
+    from orchestration.settings import load_settings
+
+    return load_settings(**overrides)
+
+
+def _print_build(
+    settings: Settings,
+    state: str,
+    error: TandemError | None,
+    results: list[Any],
+    served: dict[str, Any] | None,
+    *,
+    as_json: bool,
+) -> None:
+    report = settings.home / "quality" / "index.html"
+    if as_json:
+        _print_json(
+            {
+                "state": state,
+                "error": str(error) if error else None,
+                "exit_code": error.exit_code if error else 0,
+                "version": served["version"] if served else None,
+                "as_of_date": str(served["as_of_date"]) if served else None,
+                "build_id": served["build_id"] if served else None,
+                "serving": str(settings.serving_path),
+                "report": str(report),
+                "stages": [
+                    {
+                        "stage": item.stage,
+                        "seconds": round(item.seconds, 3),
+                        "passed": item.passed,
+                        "summary": item.summary,
+                    }
+                    for item in results
+                ],
+            }
+        )
+        return
+    if served is None:
+        return
+    words = "nothing new; " if state == "unchanged" else ""
+    _say(f"{words}version {served['version']} is published, as of {served['as_of_date']}")
+    _say(f"  marts    {settings.serving_path}")
+    _say(f"  parquet  {settings.serving_path.parent / 'parquet' / 'current'}")
+    if report.exists():
+        _say(f"  quality  {report}")
+
+
+def _show_status(found: Status, *, why: bool) -> None:
+    if found.served:
+        _say(
+            f"published  version {found.served['version']} at {found.served['published_at']} UTC, "
+            f"as of {found.served['as_of_date']}"
+        )
+    else:
+        _say("published  nothing yet")
+    if not found.warehouse_read:
+        _say(f"warehouse  being written by {found.holder}: ask again when it is done")
+        return
+    if found.build is not None:
+        _say(f"last build {found.build.state}, started {found.build.started_at} UTC")
+        for stage in found.build.stages:
+            if why or not stage.passed:
+                mark = "ok    " if stage.passed else "FAILED"
+                _say(f"  {mark} {stage.stage:18} {stage.seconds:8.1f} s  {stage.summary}")
+    gates = found.gates
+    _say(
+        f"gates      {gates.passed} of {gates.rules} rules passed, {gates.critical} critical "
+        f"failed, {gates.warnings} warnings"
+    )
+    for rule in gates.failed:
+        _say(f"  {rule.severity:8} {rule.stage}/{rule.table}: {rule.rule} ({rule.observed})")
+        if rule.meaning:
+            _say(f"           should hold: {rule.meaning}")
+        if rule.query:
+            _say(f"           rows: {rule.query}")
+    _say(f"pending    {found.pending_files} files in the landing zone")
+    if found.rejected:
+        counts = ", ".join(f"{reason} {count:,}" for reason, count in found.rejected.items())
+        _say(f"rejected   {counts}")
+    _say(f"{'log':28} {'rows':>12} {'files':>7} {'rejected':>9}  last record (UTC)")
+    for log in found.logs:
+        _say(
+            f"{log.log:28} {log.rows:>12,} {log.files:>7,} {log.rejected:>9,}  "
+            f"{log.last_record_at or ''}"
+        )
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _complain(text: str) -> None:
+    typer.echo(f"tandem: {text}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Runs a Dagster job in this process, without a daemon: what `tandem build` does."""
+
+import logging
+import uuid
+
+import dagster as dg
+
+from orchestration.build import Build, Observer, open_build
+from orchestration.defs import build_defs
+from orchestration.defs.resources import FULL_REFRESH_TAG, instance_path
+from orchestration.errors import TandemError
+from orchestration.settings import Settings
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def run_job(
+    settings: Settings, *, full_refresh: bool = False, observer: Observer | None = None
+) -> Build:
+    """Run `build` or `full_refresh` inside one open build, and return how it ended.
+
+    The run stands in the Dagster instance of the home like any other, under the build's id.
+    Raises what stopped the build: GateError, LockedError or another TandemError.
+    """
+    build_id = str(uuid.uuid4())
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
+    with open_build(
+        settings, build_id=build_id, full_refresh=full_refresh, observer=observer
+    ) as build:
+        job = build_defs({"build": build}, settings).resolve_job_def(
+            "full_refresh" if full_refresh else "build"
+        )
+        with dg.DagsterInstance.from_config(str(instance_path(settings))) as instance:
+            result = job.execute_in_process(
+                instance=instance,
+                run_id=build_id,
+                run_config=_QUIET,
+                tags={FULL_REFRESH_TAG: "true"} if full_refresh else None,
+                raise_on_error=False,
+            )
+        if build.error is not None:
+            raise build.error
+        if not result.success:
+            failures = [event for event in result.all_events if event.is_failure]
+            steps = sorted({event.step_key for event in failures if event.step_key})
+            raise TandemError(
+                f"the run {build_id} failed in {', '.join(steps) or 'Dagster itself'}; "
+                f"`dagster dev` with DAGSTER_HOME={instance_path(settings)} shows why"
+            )
+    return build
