@@ -125,7 +125,10 @@ class _Batch:
 
 
 class Community:
-    """Simulates one community source day by day."""
+    """Simulates one community source day by day.
+
+    `today` holds each account's chance to be active on the day simulated last, and who was.
+    """
 
     def __init__(
         self,
@@ -154,6 +157,7 @@ class Community:
         )  # fmt: skip
         self._first_content_of_day: list[int] = []
         self._next_event = 1
+        self.today: tuple[Floats, Ints] = (np.zeros(len(accounts)), np.zeros(0, np.int64))
         self._ctr = np.zeros((len(ORIGINS) + 1, 3))
         self._arm_ctr: dict[tuple[str, int], Floats] = {}
         rng = config.rng("community", source.name)
@@ -207,6 +211,7 @@ class Community:
         chance[accounts.since >= midnight] = 0.0
         chance[registered_today & people.here(day)[accounts.person]] = 1.0
         active = np.flatnonzero(rng.random(len(accounts)) < chance)
+        self.today = (chance, active)
         if len(active) == 0:
             return 0
         tier = people.month_tier(day)[accounts.person[active]]
@@ -650,3 +655,48 @@ class Community:
 
 
 _POSITIONS: Final = [f'{{"position":{position}}}' for position in range(30)]
+
+
+class Returns:
+    """Who comes back to any community n days after the first day there: expected and true.
+
+    Only persons whose first day is simulated, and who count.
+    """
+
+    def __init__(self, people: Population, communities: Sequence[Community]) -> None:
+        self._communities = communities
+        first = np.full(people.n, NEVER)
+        for community in communities:
+            np.minimum.at(first, community.accounts.person, community.accounts.since)
+        calendar = people.calendar
+        self._first_day = np.where(
+            (first >= calendar.start) & (first < calendar.end),
+            (first - calendar.start) // DAY,
+            NEVER,
+        )
+        left_out = people.is_bot | people.is_staff | people.is_test | (people.erased_at != NEVER)
+        self._first_day[left_out] = NEVER
+        self._figures = np.zeros((calendar.days, 3))
+
+    def day(self, day: int) -> None:
+        """Count a day; call after every community has simulated it."""
+        persons = np.flatnonzero(self._first_day <= day)
+        absent = np.ones(len(self._first_day))
+        present = np.zeros(len(self._first_day))
+        for community in self._communities:
+            chance, active = community.today
+            np.multiply.at(absent, community.accounts.person, 1 - chance)
+            present[community.accounts.person[active]] = 1.0
+        age = day - self._first_day[persons]
+        for column, figure in enumerate((np.ones(len(absent)), 1 - absent, present)):
+            self._figures[:, column] += np.bincount(age, figure[persons], len(self._figures))
+
+    def tell(self, truth: Truth) -> None:
+        """By day_n: persons whose n-th day is simulated, the expected and the true returners."""
+        truth.table(
+            "returns",
+            day_n=np.arange(len(self._figures)),
+            persons=self._figures[:, 0].astype(np.int64),
+            expected=self._figures[:, 1],
+            active=self._figures[:, 2].astype(np.int64),
+        )

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from orchestration.errors import TandemError
 from simulator.commerce import Shop
-from simulator.community import CLICK_RATE, ORIGINS, POSITION_FACTOR, Community
+from simulator.community import CLICK_RATE, ORIGINS, POSITION_FACTOR, Community, Returns
 from simulator.config import COMMUNITIES, PLATFORMS, REJECT_REASONS, SimulatorConfig
 from simulator.groups import GroupPlatform
 from simulator.operations import (
@@ -139,6 +139,7 @@ class _Run:
             )
             for source, accounts in zip(COMMUNITIES, people.accounts, strict=True)
         ]
+        self._returns = Returns(people, self._communities)
         self._platforms = [
             GroupPlatform(config, source, people, members)
             for source, members in zip(PLATFORMS, people.members, strict=True)
@@ -158,6 +159,7 @@ class _Run:
         for day in range(days):
             for community in self._communities:
                 community.day(day)
+            self._returns.day(day)
             for platform, service in zip(self._platforms, self._services, strict=True):
                 platform.expose(day, self._experiments)
                 _, scenes = service.day(day)
@@ -198,7 +200,7 @@ class _Run:
     def _tell(self) -> None:
         truth = self._truth
         parts: list[_Teller] = [self._people, *self._communities, *self._platforms]
-        for part in [*parts, *self._services, self._shop]:
+        for part in [*parts, *self._services, self._returns, self._shop]:
             part.tell(truth)
         tell_experiments(truth, self._experiments)
         truth.fact("config", self._config.model_dump(mode="json"))

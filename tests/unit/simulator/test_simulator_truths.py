@@ -152,6 +152,17 @@ def test_tiers_persist_and_show_in_behaviour(
     assert mean["dormant"] < mean["lurker"] < mean["active"] < mean["core"]
 
 
+def test_returns_are_as_expected_and_fade(clean: Simulated) -> None:
+    rows = _table(clean, "returns")
+    assert rows[0]["persons"] == rows[0]["active"] > 50
+    for row in rows[1:]:
+        assert abs(row["active"] - row["expected"]) < 5 * math.sqrt(row["expected"] + 1)
+    early, late = rows[1:4], rows[15:18]
+    share = [sum(r["expected"] for r in part) / sum(r["persons"] for r in part)
+             for part in (early, late)]  # fmt: skip
+    assert share[0] > share[1] > 0
+
+
 def test_ids_collide_between_sources_and_exceed_floats(
     person_of: dict[tuple[str, str, str], int],
 ) -> None:
