@@ -101,6 +101,9 @@ def convert(
     """
     started = time.monotonic()
     made = connector(format_name)
+    options = options or ConvertOptions()
+    for name in options.more.keys() - made.options.keys():
+        raise ConversionUsageError(f"format {format_name} has no option {name!r}")
     if not source.strip():
         raise ConversionUsageError("a source needs a name")
     if not export.exists():
@@ -110,7 +113,7 @@ def convert(
             path=export,
             source=source,
             zone=_zone(made, zone),
-            options=options or ConvertOptions(),
+            options=options,
             landing=writer,
             progress=progress,
         )

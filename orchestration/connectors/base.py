@@ -150,6 +150,8 @@ class Connector(ABC):
     summary: ClassVar[str]
     takes_zone: ClassVar[bool] = False
     """Whether native times lack a zone, so that `--zone` means something."""
+    options: ClassVar[Mapping[str, str]] = {}
+    """The format's own options, name → what it does; any other name is refused."""
 
     @abstractmethod
     def convert(self, conversion: Conversion) -> None:

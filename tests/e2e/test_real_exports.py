@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import duckdb
 import pytest
-
-from orchestration.build import Build, run_build
-from orchestration.connectors import convert
-from tests.support import test_settings
 
 SHARED_DATA = Path(__file__).parents[2].parent / "shared" / "data"
 DUMP = SHARED_DATA / "se_french_meta"
@@ -25,22 +24,36 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
-    settings = test_settings(tmp_path_factory.mktemp("home"))
-    convert("stackexchange", DUMP, settings.landing_path, "french")
-    convert("slack", WORKSPACE, settings.landing_path, "houston")
-    return run_build(settings)
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("home")
+    tandem(home, "convert", "stackexchange", str(DUMP), "--source", "french")
+    tandem(home, "convert", "slack", str(WORKSPACE), "--source", "houston")
+    tandem(home, "build")
+    return home
+
+
+def tandem(home: Path, *arguments: str) -> None:
+    """Run the CLI in its own process; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", *arguments, "--json"],
+        env=os.environ | {"TANDEM_HOME": str(home), "TANDEM_THREADS": "2"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture
-def warehouse(build: Build) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(build.settings.warehouse_path, read_only=True) as connection:
+def warehouse(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(home / "warehouse.duckdb", read_only=True) as connection:
         yield connection
 
 
 @pytest.fixture
-def marts(build: Build) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(build.settings.serving_path, read_only=True) as connection:
+def marts(home: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(home / "serving" / "marts.duckdb", read_only=True) as connection:
         yield connection
 
 

@@ -17,6 +17,7 @@ from orchestration.connectors import (
     ConversionError,
     ConversionReport,
     ConversionUsageError,
+    ConvertOptions,
     connector,
     connector_names,
     convert,
@@ -80,6 +81,8 @@ def test_wrong_use_is_refused(tmp_path: Path) -> None:
         convert("stackexchange", export, landing, " ")
     with pytest.raises(ConversionUsageError, match="leave the zone option out"):
         convert("stackexchange", export, landing, "s", zone="Asia/Shanghai")
+    with pytest.raises(ConversionUsageError, match="has no option 'speed'"):
+        convert("stackexchange", export, landing, "s", options=ConvertOptions(more={"speed": "1"}))
     assert not landing.exists()
 
 
