@@ -39,6 +39,7 @@ _MINOR_PER_FEN: Final = {
 }
 REFUNDED: Final = 0.06
 PLANS: Final = (("monthly", 3_000, 1), ("plus", 6_800, 1), ("yearly", 29_800, 12))
+SUBSCRIBERS: Final = 0.06
 RENEWS: Final = 0.84
 CHANGES: Final = 0.06
 
@@ -95,9 +96,17 @@ class Shop:
             self._subscriptions(number, source)
 
     def write_reference(self) -> None:
-        """`fx_rates` and `share_policies`."""
+        """`fx_rates`, `share_policies`, and a refund of an order that nobody has seen."""
         self._fx_rates()
         calendar = self._calendar
+        self._landing.add(
+            "commerce/refunds",
+            "plaza",
+            refund_id=pa.array(["r-stray"]),
+            order_id=pa.array(["o-unknown"]),
+            amount_minor=pa.array([1_200]),
+            refunded_at=times(np.array([calendar.midnight(3) + 9 * HOUR])),
+        )
         middle = calendar.dates[calendar.days // 2].replace(day=1)
         for source, rows in (
             ("plaza", [(date(2025, 1, 1), "platform", 3000, None), (middle, "platform", 6500, None),
@@ -251,7 +260,7 @@ class Shop:
     def _refunds(
         self, rng: np.random.Generator, source: str, number: Ints, amount: Ints, paid: Ints
     ) -> None:
-        """Full and partial refunds; some orders get two, and one refund names no order."""
+        """Full and partial refunds; some orders get two."""
         chosen = np.flatnonzero(rng.random(len(number)) < REFUNDED)
         full = rng.random(len(chosen)) < 0.6
         part = np.where(full, amount[chosen], (amount[chosen] * 0.4).astype(np.int64))
@@ -267,7 +276,7 @@ class Shop:
             "commerce/refunds",
             source,
             refund_id=ids("r", refund[kept]),
-            order_id=ids("o", np.where(refund[kept] == 11, 99_999_999, order[kept])),
+            order_id=ids("o", order[kept]),
             amount_minor=integers(amounts[kept]),
             refunded_at=times(at[kept]),
         )
@@ -278,7 +287,8 @@ class Shop:
         people, calendar = self._people, self._calendar
         held = self._holder.row[holder]
         normal = (held >= 0) & ~people.is_bot & ~people.is_staff & people.here(calendar.days - 1)
-        person = np.flatnonzero(normal & (rng.random(people.n) < 0.06))
+        share = max(SUBSCRIBERS, 12 / people.n)
+        person = np.flatnonzero(normal & (rng.random(people.n) < share))
         begin = np.maximum(self._holder.since[holder, person], calendar.start)
         at = begin + (rng.random(len(person)) * 0.8 * calendar.days * DAY).astype(np.int64)
         at = at // 1000 * 1000

@@ -209,6 +209,22 @@ def test_money_has_several_currencies_and_one_without_rate(clean: Simulated) -> 
     assert {rate["currency"] for rate in rates} == {"USD", "JPY", "KWD", "EUR"}
 
 
+def test_refunds_stay_within_their_orders_but_for_a_stray_one(clean: Simulated) -> None:
+    orders = distinct_records(clean.landing, "commerce/orders")
+    refunded: Counter[tuple[str, str]] = Counter()
+    strays = 0
+    for refund in distinct_records(clean.landing, "commerce/refunds").values():
+        key = (refund["source"], refund["order_id"])
+        if key not in orders:
+            strays += 1
+            continue
+        assert moment(refund["refunded_at"]) > moment(orders[key]["paid_at"])
+        refunded[key] += int(refund["amount_minor"])
+    assert strays == 1
+    assert refunded
+    assert all(total <= int(orders[key]["amount_minor"]) for key, total in refunded.items())
+
+
 def test_most_consults_are_answered_within_fifteen_seconds(clean: Simulated) -> None:
     sessions: dict[tuple[str, str], dict[str, Any]] = defaultdict(dict)
     for row in distinct_records(clean.landing, "group/consults").values():
