@@ -38,8 +38,8 @@ class MartSettings(BaseModel):
     rfm_monetary_minor: int = Field(default=10_000, ge=1)
     tier_core_contribution_days: int = Field(default=7, ge=1, le=28)
     tier_active_days: int = Field(default=2, ge=1, le=28)
-    creator_head_reads_28d: int = Field(default=10_000, ge=1)
-    creator_mid_reads_28d: int = Field(default=1_000, ge=1)
+    creator_head_reads_28d: int = Field(default=1_000, ge=1)
+    creator_mid_reads_28d: int = Field(default=100, ge=1)
 
     @field_validator("timezone")
     @classmethod
