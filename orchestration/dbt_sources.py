@@ -44,6 +44,7 @@ CONTROL_DESCRIPTIONS: Mapping[str, Words] = {
     "parameters": Words(zh="单行：本次运行的参数", en="One row: the parameters of this run"),
     "lines": Words(zh="被拒收的行及原因", en="Every rejected line and its reason"),
 }
+"""Tables that models may read; what ingestion keeps for itself is no source."""
 
 
 class _Indented(yaml.SafeDumper):
@@ -240,7 +241,7 @@ def _control_source(schema: str, words: Words) -> dict[str, Any]:
     tables = {
         name.split(".")[1]: [column.split()[:2] for column in ddl.split(",")]
         for name, ddl in CONTROL_TABLES.items()
-        if name.startswith(f"{schema}.")
+        if name.startswith(f"{schema}.") and name.split(".")[1] in CONTROL_DESCRIPTIONS
     }
     if schema == "control":
         tables["parameters"] = [[name, kind] for name, kind in parameter_columns().items()]

@@ -17,7 +17,7 @@ MODELS = (
     "int_activity",
     "int_person_days",
     "int_dirty_dates",
-    "dates",
+    "int_dates",
     "persons",
     "nodes",
 )

@@ -57,7 +57,7 @@ deltas as (
     ) as firsts
     inner join (
         select distinct cast(date_trunc('month', dates.date) as date) as month_start
-        from {{ ref('dates') }} as dates
+        from {{ ref('int_dates') }} as dates
     ) as month_starts on firsts.first_date < month_starts.month_start
 ),
 
