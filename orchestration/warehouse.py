@@ -47,6 +47,8 @@ def open_warehouse(
         if not read_only:
             path.chmod(0o600)
         connection.execute("set timezone = 'UTC'")
+        # It would be drawn on stdout, into what `--json` prints.
+        connection.execute("set enable_progress_bar = false")
         yield connection
     finally:
         connection.close()
