@@ -1,0 +1,167 @@
+"""Every suite passes on a good warehouse, and every rule sees the fault that it is for."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from data_quality.catalogue import STAGES, Stage, suites
+from data_quality.export_rules import CATALOG, published_tables
+from data_quality.runner import Outcome, run_suites
+from data_quality.verdicts import assert_publishable, record
+from orchestration.errors import GateError
+from orchestration.publish.allowlist import PUBLISHED_SCHEMAS
+from orchestration.settings import Settings
+from orchestration.warehouse import open_warehouse, set_key
+from tests.integration.gates_mutations import EXPORT, MUTATIONS, Mutation
+from tests.integration.gates_world import build
+from tests.support import KEY, test_settings
+
+WAREHOUSE_STAGES: tuple[Stage, ...] = ("raw", "staging", "intermediate", "marts")
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TANDEM_KEY", KEY)
+        return build(tmp_path_factory.mktemp("good"))
+
+
+@pytest.fixture
+def scratch(good: Settings, tmp_path: Path) -> Settings:
+    shutil.copy(good.warehouse_path, tmp_path / good.warehouse_path.name)
+    return test_settings(tmp_path)
+
+
+def _failed(outcomes: list[Outcome]) -> set[str]:
+    return {outcome.expectation for outcome in outcomes if not outcome.success}
+
+
+def _mutate(settings: Settings, mutation: Mutation) -> None:
+    with open_warehouse(settings) as connection:
+        set_key(connection, settings)
+        schema, table = mutation.table.split(".")
+        view = connection.execute(
+            "select 1 from duckdb_views() where schema_name = ? and view_name = ?", [schema, table]
+        ).fetchone()
+        if view:
+            connection.execute(f"create table main.kept as select * from {mutation.table}")
+            connection.execute(f"drop view {mutation.table}")
+            connection.execute(f"create table {mutation.table} as select * from main.kept")
+        connection.execute(mutation.sql.format(t=mutation.table))
+
+
+def _publish(settings: Settings) -> Path:
+    path = settings.serving_path
+    path.parent.mkdir(parents=True)
+    with open_warehouse(settings) as connection:
+        connection.execute(f"attach '{path}' as published")
+        for schema in PUBLISHED_SCHEMAS:
+            connection.execute(f"create schema published.{schema}")
+        for name in published_tables():
+            connection.execute(f"create table published.{name} as select * from warehouse.{name}")
+        connection.execute("create table published.main._publish as select 1 as version")
+        connection.execute("detach published")
+    return path
+
+
+@pytest.mark.parametrize("stage", WAREHOUSE_STAGES)
+def test_a_good_warehouse_passes(good: Settings, stage: Stage) -> None:
+    outcomes = run_suites(good, stage, run_id="good")
+    assert [outcome for outcome in outcomes if not outcome.success] == []
+    judged = {(outcome.table_name, outcome.expectation) for outcome in outcomes}
+    assert judged == {(suite.table, name) for suite in suites(stage) for name in suite.expectations}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
+def test_a_fault_turns_its_rule_red(scratch: Settings, mutation: Mutation) -> None:
+    _mutate(scratch, mutation)
+    outcomes = run_suites(scratch, mutation.stage, run_id="bad", tables=[mutation.table])
+    assert _failed(outcomes) == {mutation.rule, *mutation.also}
+
+
+def test_a_good_publication_passes(scratch: Settings) -> None:
+    _publish(scratch)
+    outcomes = run_suites(scratch, "export", run_id="good")
+    assert _failed(outcomes) == set()
+    assert {outcome.table_name for outcome in outcomes} == {CATALOG, *published_tables()}
+
+
+@pytest.mark.parametrize("mutation", EXPORT, ids=str)
+def test_a_faulty_publication_is_seen(scratch: Settings, mutation: Mutation) -> None:
+    path = _publish(scratch)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(mutation.sql.format(t=mutation.table))
+    outcomes = run_suites(scratch, "export", run_id="bad", tables=[mutation.table])
+    assert _failed(outcomes) == {mutation.rule, *mutation.also}
+
+
+def test_every_written_rule_has_a_fault_that_it_sees() -> None:
+    tried = {(one.stage, one.table, one.rule) for one in [*MUTATIONS, *EXPORT]}
+    kinds = {(one.stage, one.rule) for one in [*MUTATIONS, *EXPORT]}
+    untried = []
+    for stage in STAGES:
+        for suite in suites(stage):
+            for rule in suite.rules:
+                # Of rules made for many tables alike, one of each kind is enough.
+                alike = (stage, rule.id) in kinds or rule.id.rpartition("_")[2] in (
+                    "known",
+                    "token",
+                    "bounds",
+                    "json",
+                    "conserved",
+                )
+                generated = stage in ("raw", "staging", "export") or rule.id == "no_private_columns"
+                if (stage, suite.table, rule.id) not in tried and not (generated and alike):
+                    untried.append(f"{suite.name}: {rule.id}")
+    assert untried == []
+
+
+def test_publishing_needs_every_verdict_on_the_very_rows(scratch: Settings) -> None:
+    outcomes = [
+        outcome for stage in WAREHOUSE_STAGES for outcome in run_suites(scratch, stage, run_id="r1")
+    ]
+    with open_warehouse(scratch) as connection:
+        with pytest.raises(GateError, match="not judged in this run"):
+            assert_publishable(connection, "r1")
+        record(connection, outcomes)
+        assert assert_publishable(connection, "r1") == []
+        with pytest.raises(GateError, match="not judged in this run"):
+            assert_publishable(connection, "r2")
+        connection.execute("update revenue.daily set payers = payers where false")
+        assert assert_publishable(connection, "r1") == []
+        connection.execute("update revenue.daily set payers = payers + 1")
+        with pytest.raises(
+            GateError, match=r"marts/revenue\.daily: the rows or rules are not those"
+        ):
+            assert_publishable(connection, "r1")
+        connection.execute("update revenue.daily set payers = payers - 1")
+        assert assert_publishable(connection, "r1") == []
+        connection.execute("create table users.unjudged as select 1 as one")
+        with pytest.raises(GateError, match=r"marts/users\.unjudged: no rule judges it"):
+            assert_publishable(connection, "r1")
+
+
+def test_what_has_not_changed_is_not_judged_again(
+    scratch: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = run_suites(scratch, "marts", run_id="r1")
+    with open_warehouse(scratch) as connection:
+        record(connection, first)
+        connection.execute("update revenue.daily set payers = payers + 1")
+    judged: list[str] = []
+    original = run_suites.__globals__["_judge_one"]
+
+    def spy(source: object, suite: object, rows: int) -> object:
+        judged.append(suite.table)  # type: ignore[attr-defined]
+        return original(source, suite, rows)
+
+    monkeypatch.setitem(run_suites.__globals__, "_judge_one", spy)
+    second = run_suites(scratch, "marts", run_id="r2")
+    assert judged == ["revenue.daily"]
+    assert _failed(second) == {"payers_within_orders"}
+    assert len(second) == len(first)
+    assert {outcome.run_id for outcome in second} == {"r2"}
