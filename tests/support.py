@@ -53,7 +53,10 @@ def fill_raw(connection: duckdb.DuckDBPyConnection, logs: Logs, batch_id: int = 
 
 
 def build_marts(settings: Settings, logs: Logs, select: str | None = None) -> None:
-    """Fill raw, plan, and run dbt (without unit tests) on a fresh warehouse."""
+    """Fill raw, plan, and run dbt (without unit tests) on a fresh warehouse.
+
+    `select` is dbt's; tests that need more than is selected are then left out.
+    """
     from orchestration.transform import DbtSession
 
     with open_warehouse(settings) as connection:
@@ -62,7 +65,9 @@ def build_marts(settings: Settings, logs: Logs, select: str | None = None) -> No
         write_plan(connection, settings, plan)
     session = DbtSession(settings)
     arguments = ["build", "--exclude-resource-type", "unit_test", "--full-refresh"]
-    session.invoke(arguments + (["--select", select] if select else []))
+    if select:
+        arguments += ["--indirect-selection", "buildable", "--select", *select.split()]
+    session.invoke(arguments)
 
 
 def _value(value: Any, kind: str) -> Any:

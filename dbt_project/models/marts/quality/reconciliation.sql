@@ -17,16 +17,6 @@ files as (
 
 ),
 
-replaced as (
-
-    select
-        log,
-        count(*) as replaced
-    from {{ source('control', 'replaced') }}
-    group by log
-
-),
-
 raw_counts as (
 
     {% for log, key, time, is_entity in log_catalogue() %}
@@ -67,14 +57,13 @@ logs as (
         raw_counts.log,
         replace(raw_counts.log, '/', '__') as table_name,
         coalesce(files.lines_read, 0) as lines_read,
-        coalesce(files.not_taken, 0) + coalesce(replaced.replaced, 0) as not_in_raw,
+        coalesce(files.not_taken, 0) as not_in_raw,
         raw_counts.in_raw,
         raw_counts.superseded,
         staged_counts.in_staging
     from raw_counts
     inner join staged_counts on raw_counts.log = staged_counts.log
     left join files on raw_counts.log = files.log
-    left join replaced on raw_counts.log = replaced.log
 
 ),
 
@@ -239,7 +228,7 @@ pairs as (
         lines_read as rows_in,
         in_raw as rows_out,
         not_in_raw as explained,
-        'lines rejected, duplicate, or replaced by an earlier arrival' as explained_by
+        'lines rejected or duplicate' as explained_by
     from logs
     union all
     select
