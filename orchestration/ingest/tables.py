@@ -16,6 +16,7 @@ CONTROL_TABLES = {
         format varchar, state varchar, reason varchar, lines_read bigint, accepted bigint,
         rejected bigint, duplicates bigint, batch_id bigint, loaded_at timestamp
     """,
+    "control.headers": "file_id bigint, header varchar",
     "control.paths": """
         path varchar, log varchar, bytes bigint, mtime_ns bigint, sha256 varchar,
         seen_at timestamp

