@@ -1,6 +1,5 @@
 {%- set dated_logs = [
     ('community__accounts', 'registered_at'),
-    ('community__contents', 'published_at'),
     ('community__events', 'occurred_at'),
     ('group__groups', 'created_at'),
     ('group__memberships', 'occurred_at'),
@@ -36,8 +35,12 @@ bounds as (
             min({{ time }}) as first_at,
             max({{ time }}) as last_at
         from {{ ref('stg_' ~ log) }}
-                {{ 'union all' if not loop.last }}
+        union all
     {% endfor %}
+    select
+        min(published_at) as first_at,
+        max(published_at) as last_at
+    from {{ ref('stg_community__contents') }}
 
 ),
 
