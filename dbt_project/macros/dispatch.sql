@@ -108,3 +108,24 @@
 {% macro default__seconds_between(earlier, later) -%}
     cast(floor(date_diff('microsecond', {{ earlier }}, {{ later }}) / 1000000.0) as bigint)
 {%- endmacro %}
+
+{% macro wide_integer(number) -%}
+    {{ return(adapter.dispatch('wide_integer')(number)) }}
+{%- endmacro %}
+
+{#- The number as an integer of at least 38 digits, for exact products of money and weights. -#}
+{% macro default__wide_integer(number) -%}
+    cast({{ number }} as hugeint)
+{%- endmacro %}
+
+{% macro floor_divide(numerator, denominator) -%}
+    {{ return(adapter.dispatch('floor_divide')(numerator, denominator)) }}
+{%- endmacro %}
+
+{#- Integers, denominator > 0: the quotient rounded down, below zero too; NULL for denominator 0. -#}
+{% macro default__floor_divide(numerator, denominator) -%}
+    (
+        (({{ numerator }}) // nullif({{ denominator }}, 0))
+        - case when ({{ numerator }}) % nullif({{ denominator }}, 0) < 0 then 1 else 0 end
+    )
+{%- endmacro %}

@@ -24,13 +24,15 @@ orders as (
 refunded as (
 
     select
-        source,
-        order_id,
+        refunds.source,
+        refunds.order_id,
         count(*) as refunds,
-        cast(sum(amount_minor) as bigint) as refunded_minor,
-        cast(sum(reporting_minor) as bigint) as refunded_reporting_minor
-    from {{ ref('int_refunds') }}
-    group by source, order_id
+        cast(sum(refunds.amount_minor) as bigint) as refunded_minor,
+        cast(sum(refunds.reporting_minor) as bigint) as refunded_reporting_minor
+    from {{ ref('int_refunds') }} as refunds
+    cross join {{ source('control', 'parameters') }} as parameters
+    where refunds.refunded_date <= parameters.as_of_date
+    group by refunds.source, refunds.order_id
 
 ),
 
