@@ -168,17 +168,18 @@ def _rows_known(name: str) -> RuleDict:
 
 
 def _same_rows(name: str) -> RuleDict:
+    # A column of the same name would be hashed in place of the row, hence the odd names.
     return no_rows(
         "same_rows",
         f"""
-            with published as (select * from {{batch}}),
+            with published_row_ as (select * from {{batch}}),
             there as (
-                select count(*) as n, sum(cast(hash(published) as hugeint)) as digest
-                from published
+                select count(*) as n, sum(cast(hash(published_row_) as hugeint)) as digest
+                from published_row_
             ),
-            mart as (select * from {WAREHOUSE}.{name}),
+            mart_row_ as (select * from {WAREHOUSE}.{name}),
             here as (
-                select count(*) as n, sum(cast(hash(mart) as hugeint)) as digest from mart
+                select count(*) as n, sum(cast(hash(mart_row_) as hugeint)) as digest from mart_row_
             )
             select there.n from there, here
             where there.n <> here.n or there.digest is distinct from here.digest

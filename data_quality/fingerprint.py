@@ -41,17 +41,15 @@ class Fingerprints:
                 " where not internal"
             ).fetchall()
         }
-        self._columns: dict[tuple[str, str, str], str] = {
-            (row[0], row[1], row[2]): row[3]
-            for row in connection.execute(
-                """
-                select database_name, schema_name, table_name,
-                    string_agg(column_name || ' ' || data_type, ',' order by column_index)
-                from duckdb_columns() where not internal
-                group by all
-                """
-            ).fetchall()
-        }
+        self._columns: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+        for database, schema, table, column, kind in connection.execute(
+            """
+            select database_name, schema_name, table_name, column_name, data_type
+            from duckdb_columns() where not internal
+            order by database_name, schema_name, table_name, column_index
+            """
+        ).fetchall():
+            self._columns.setdefault((database, schema, table), []).append((column, kind))
 
     def exists(self, table: str) -> bool:
         """Whether the table or view is there."""
@@ -90,12 +88,13 @@ class Fingerprints:
             return _digest(json.dumps([self._views[path], *parts]))
         if path not in self._columns:
             return MISSING
-        name = ".".join(f'"{part}"' for part in path)
+        name = ".".join(_quoted(part) for part in path)
+        columns = ", ".join(_quoted(column) for column, _ in self._columns[path])
         row = self._connection.execute(
-            f"select count(*), sum(cast(hash(judged) as hugeint)) from {name} as judged"
+            f"select count(*), sum(cast(hash({columns}) as hugeint)) from {name}"
         ).fetchone()
         rows, total = row or (0, None)
-        return f"{rows}:{total or 0:x}:{_digest(self._columns[path])[:16]}"
+        return f"{rows}:{total or 0:x}:{_digest(json.dumps(self._columns[path]))[:16]}"
 
     def _path(self, table: str) -> tuple[str, str, str]:
         parts = table.split(".")
@@ -141,6 +140,10 @@ def _base_tables(node: Any) -> Iterator[tuple[str, str, str]]:
 def _one(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
     row = connection.execute(query).fetchone()
     return row[0] if row else None
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _digest(text: str) -> str:

@@ -115,7 +115,7 @@ RAW = [
         ("few_orphans", "update {t} set account_id = 'x' || event_id where event_id > 'e2'"),
         (
             "no_flood",
-            "insert into {t} select events.* replace (event_id || n as event_id)"
+            "insert into {t} select events.* replace ('flood' || n as event_id)"
             " from {t} as events, range(1000) as numbers (n) where event_id = 'e1'",
         ),
         ("key_unique", _twice("event_id = 'e1'")),
