@@ -30,7 +30,7 @@ from orchestration.warehouse import open_warehouse
 if TYPE_CHECKING:
     from data_quality.runner import Outcome
     from orchestration.gates import GateWorker
-    from orchestration.ingest import IngestReport
+    from orchestration.ingest import IngestReport, ProgressEvent
     from orchestration.publish import PublishReport
     from orchestration.transform import DbtSession, NodeResult
 
@@ -189,7 +189,11 @@ def run_ingest(build: Build, logs: Sequence[str] | None = None) -> IngestReport:
     def work() -> tuple[IngestReport, str]:
         # The worker loads Great Expectations while DuckDB reads files.
         build.gates.warm_up()
-        report = ingest(build.work, logs=logs, progress=_progress(build, "ingest"))
+
+        def progress(event: ProgressEvent) -> None:
+            build.observer.progressed("ingest", event.bytes_done, event.bytes_total, "bytes")
+
+        report = ingest(build.work, logs=logs, progress=progress)
         return report, _ingest_summary(report)
 
     return _stage(build, "ingest", work)
@@ -582,7 +586,13 @@ def _layer_summary(outcomes: Sequence[NodeResult]) -> str:
 
 
 def _ingest_summary(report: IngestReport) -> str:
-    return (
-        f"{report.files} files, {report.lines_read} lines: {report.accepted} accepted, "
-        f"{report.rejected} rejected, {report.duplicates} duplicates"
+    totals = report.totals.values()
+    read, accepted, rejected, duplicates = (
+        sum(getattr(total, name) for total in totals)
+        for name in ("lines_read", "accepted", "rejected", "duplicates")
     )
+    words = (
+        f"{len(report.files)} files, {read:,} lines: {accepted:,} accepted, "
+        f"{rejected:,} rejected, {duplicates:,} duplicates"
+    )
+    return f"{words}; {len(report.unknown)} in the wrong place" if report.unknown else words

@@ -199,6 +199,80 @@ def status(
         _show_status(found, why=why)
 
 
+Log = Annotated[str | None, typer.Option("--log", help="Only this log, as `group/messages`.")]
+Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason.")]
+FilePath = Annotated[str | None, typer.Option("--file", help="Only this file's path.")]
+
+
+@quarantine.command("list")
+def quarantine_list(log: Log = None, reason: Reason = None, as_json: Json = False) -> None:
+    """Rejected lines counted by file, reason and field."""
+    from dataclasses import asdict
+
+    from orchestration.ingest import list_quarantine
+
+    groups = list_quarantine(_settings(), log=log, reason=reason)
+    if as_json:
+        _print_json([asdict(group) for group in groups])
+        return
+    for group in groups:
+        what = f"{group.reason} {group.field}" if group.field else group.reason
+        first = f"  from line {group.first_line}" if group.first_line else ""
+        _say(f"{group.lines:>9,}  {what:32} {group.log:24} {group.path}{first}")
+    if not groups:
+        _say("nothing was rejected")
+
+
+@quarantine.command("show")
+def quarantine_show(
+    log: Log = None,
+    reason: Reason = None,
+    path: FilePath = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most this many lines.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Rejected lines with their raw text, which may hold personal data."""
+    from dataclasses import asdict
+
+    from orchestration.ingest import show_quarantine
+
+    lines = show_quarantine(_settings(), log=log, reason=reason, path=path, limit=limit)
+    if as_json:
+        _print_json([asdict(line) for line in lines])
+        return
+    for line in lines:
+        where = line.path if line.line is None else f"{line.path}:{line.line}"
+        field = f" {line.field}" if line.field else ""
+        _say(f"{where}: {line.reason}{field}")
+        if line.raw_text is not None:
+            _say(f"    {line.raw_text}")
+    if not lines:
+        _say("nothing was rejected")
+
+
+@quarantine.command("replay")
+def quarantine_replay(
+    log: Log = None, reason: Reason = None, path: FilePath = None, as_json: Json = False
+) -> None:
+    """Take rejected lines and whole files again; `tandem build` then goes on with them."""
+    from dataclasses import asdict
+
+    from orchestration.ingest import replay_quarantine
+    from orchestration.lock import build_lock
+
+    settings = _settings()
+    with build_lock(settings):
+        report = replay_quarantine(settings, log=log, reason=reason, path=path)
+    if as_json:
+        _print_json(asdict(report))
+        return
+    _say(
+        f"{report.lines:,} lines tried again: {report.accepted:,} accepted, "
+        f"{report.duplicates:,} duplicates, {report.rejected:,} rejected; "
+        f"{len(report.files)} whole files taken again"
+    )
+
+
 def _settings(**overrides: Any) -> Settings:
     from orchestration.settings import load_settings
 

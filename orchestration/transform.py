@@ -19,6 +19,7 @@ from typing import Any, cast
 from orchestration import plan
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
+from orchestration.warehouse import open_warehouse
 
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 _PROJECT_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".py", ".md"}
@@ -63,7 +64,7 @@ class DbtSession:
         from dbt.cli.main import dbtRunner
 
         project = str(plan.DBT_PROJECT)
-        with _environment(self.settings):
+        with _environment(self.settings), self._held_open(arguments[0]):
             runner = dbtRunner(
                 manifest=self.manifest, callbacks=[self._heard] if self.on_node else []
             )
@@ -110,6 +111,15 @@ class DbtSession:
         fingerprint = project_fingerprint()
         self.invoke(["parse"])
         (self._target() / "manifest.sha256").write_text(fingerprint, encoding="ascii")
+
+    @contextmanager
+    def _held_open(self, command: str) -> Iterator[None]:
+        # dbt opens and closes the file for every node; while it is open here, that costs nothing.
+        if command == "parse":
+            yield
+            return
+        with open_warehouse(self.settings):
+            yield
 
     def _target(self) -> Path:
         return (self.target or self.settings.home / "dbt").absolute()

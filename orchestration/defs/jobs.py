@@ -51,8 +51,8 @@ def landing_sensor() -> dg.SensorDefinition:
         if not files:
             return dg.SkipReason("nothing new in the landing zone")
         # The same files give the same key: a build that failed on them is not started again.
-        digest = hashlib.sha256("\n".join(sorted(map(str, files))).encode()).hexdigest()
-        return dg.RunRequest(run_key=digest)
+        words = sorted(f"{file.path} {file.bytes} {file.change}" for file in files)
+        return dg.RunRequest(run_key=hashlib.sha256("\n".join(words).encode()).hexdigest())
 
     return landing
 
