@@ -43,7 +43,19 @@ def _value_sql(field: LogField, column: str) -> str:
         case "list" | "object":
             return column
         case _:
-            return f"cast(to_json({column}) as varchar)"
+            return (
+                f"case when regexp_matches({column}, '[\\x00-\\x1f]') then {_escaped(column)} "
+                f"else cast(to_json({column}) as varchar) end"
+            )
+
+
+def _escaped(column: str) -> str:
+    # to_json() writes control characters with upper-case hex digits; canonical JSON as RFC 8785.
+    text = f"replace(replace({column}, '\\', '\\\\'), '\"', '\\\"')"
+    for code in range(32):
+        escape = json.dumps(chr(code))[1:-1]
+        text = f"replace({text}, chr({code}), '{escape}')"
+    return f"'\"' || {text} || '\"'"
 
 
 def canonical_json(contract: LogContract, record: Mapping[str, Any]) -> str:

@@ -166,10 +166,16 @@ def run(
         done, total = 0, sum(file.bytes for file in files)
         taken = 0
         for batch in _batches(files):
-            loader = Batch(connection, settings, batch)
-
             tell = _teller(progress, taken, len(files), done, total)
-            loader.take(tell)
+            loader = Batch(connection, settings, batch)
+            try:
+                loader.take(tell)
+            except (duckdb.InvalidInputException, duckdb.IOException):
+                # Something that the scan finds whole and DuckDB does not, such as zero bytes
+                # behind a gzip stream. A full disk fails again, and then for good.
+                roll_back(connection)
+                loader = Batch(connection, settings, batch, careful=True)
+                loader.take(tell)
             taken += len(batch)
             done += sum(file.bytes for file in batch)
             _add(report, loader)
@@ -338,8 +344,13 @@ class Batch:
     """One batch of files, taken in one transaction."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, settings: Settings, files: list[Landed]
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        settings: Settings,
+        files: list[Landed],
+        careful: bool = False,
     ) -> None:
+        self.careful = careful
         self.connection = connection
         self.settings = settings
         self.files = files
@@ -452,7 +463,8 @@ class Batch:
         }
         fresh: list[Taken] = []
         here: set[tuple[str, str]] = set()
-        for entry in taken:
+        # Of two names of the same bytes, one that tells the right format.
+        for entry in sorted(taken, key=lambda one: one.reason is not None):
             key = (entry.landed.log, entry.scan.sha256)
             if key in here:
                 continue
@@ -467,7 +479,7 @@ class Batch:
                 self.connection.execute("delete from quarantine.lines where file_id = ?", [file_id])
             here.add(key)
             fresh.append(entry)
-        return fresh
+        return sorted(fresh, key=lambda entry: entry.landed.path)
 
     def _check_control(self, entry: Taken) -> None:
         if entry.reason is not None or entry.landed.control is None:
@@ -522,7 +534,11 @@ class Batch:
         return found
 
     def _load(self, contract: LogContract, entries: list[Taken]) -> None:
-        plain = [entry for entry in entries if entry.landed.kind == "jsonl" and entry.scan.plain]
+        plain = [
+            entry
+            for entry in entries
+            if entry.landed.kind == "jsonl" and entry.scan.plain and not self.careful
+        ]
         whole = [
             entry
             for entry in entries

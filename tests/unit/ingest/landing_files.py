@@ -79,10 +79,10 @@ def _text(value: Any) -> str:
 
 WRITERS = {
     "jsonl": as_jsonl,
-    "jsonl.gz": lambda records: gzip.compress(as_jsonl(records)),
+    "jsonl.gz": lambda records: gzip.compress(as_jsonl(records), mtime=0),
     "jsonl.zst": lambda records: zstandard.compress(as_jsonl(records)),
     "csv": as_csv,
-    "csv.gz": lambda records: gzip.compress(as_csv(records)),
+    "csv.gz": lambda records: gzip.compress(as_csv(records), mtime=0),
     "csv.zst": lambda records: zstandard.compress(as_csv(records)),
     "parquet": as_parquet,
 }

@@ -236,7 +236,7 @@ def test_values_are_the_same_in_every_format(tmp_path: Path) -> None:
         found.append(rows(settings, EVENTS))
     assert all(one == found[0] for one in found)
     row = found[0][0]
-    assert row["occurred_at"] == datetime(2026, 5, 1, 0, 0, 0, 500000)
+    assert row["occurred_at"] == datetime.fromisoformat("2026-05-01 00:00:00.500000")
     assert row["properties"] == '{"b":[1,2.5],"a":null}'
     assert row["topic"] is None
     assert row["dwell_ms"] == 5
