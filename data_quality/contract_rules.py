@@ -307,17 +307,21 @@ def _time_rules(contract: LogContract) -> Iterator[RuleDict]:
         ("没有 2000 年以前的时间", "no time is before 2000"),
         ["epoch_zero", "seconds_as_milliseconds"],
     )
+    # A replayed line keeps its file and is loaded with a later batch.
     past = [field.name for field in times if not field.may_be_future]
     yield no_rows(
         "times_not_in_future",
         f"""
         with batch as (
-            select _file_id, max({_first("greatest", past)}) as latest
-            from {{batch}} group by _file_id
+            select _file_id, _batch_id, max({_first("greatest", past)}) as latest
+            from {{batch}} group by _file_id, _batch_id
         )
         select batch._file_id from batch, control.files as files
         where files.file_id = batch._file_id
-            and batch.latest > files.loaded_at + interval {FUTURE_HOURS} hours
+            and batch.latest > interval {FUTURE_HOURS} hours + greatest(files.loaded_at, (
+                select max(batches.finished_at) from control.batches as batches
+                where batches.batch_id = batch._batch_id
+            ))
         """,
         (
             f"没有晚于载入时刻 {FUTURE_HOURS} 小时的时间",
