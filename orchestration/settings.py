@@ -13,10 +13,18 @@ import secrets
 import tomllib
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from orchestration.errors import SettingsError
 
@@ -40,6 +48,9 @@ class MartSettings(BaseModel):
     tier_active_days: int = Field(default=2, ge=1, le=28)
     creator_head_reads_28d: int = Field(default=1_000, ge=1)
     creator_mid_reads_28d: int = Field(default=100, ge=1)
+    morning_from_hour: int = Field(default=6, ge=1, le=23)
+    afternoon_from_hour: int = Field(default=12, ge=1, le=23)
+    evening_from_hour: int = Field(default=18, ge=1, le=23)
 
     @field_validator("timezone")
     @classmethod
@@ -49,6 +60,14 @@ class MartSettings(BaseModel):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is no IANA time zone") from error
         return value
+
+    @model_validator(mode="after")
+    def _bands_in_order(self) -> Self:
+        if not self.morning_from_hour < self.afternoon_from_hour < self.evening_from_hour:
+            raise ValueError(
+                "morning_from_hour, afternoon_from_hour and evening_from_hour must grow"
+            )
+        return self
 
 
 class Settings(MartSettings):
@@ -175,5 +194,5 @@ def load_settings(**overrides: Any) -> Settings:
         for item in error.errors(include_input=False, include_url=False):
             name = str(item["loc"][0]) if item["loc"] else ""
             reason = "no such setting" if item["type"] == "extra_forbidden" else item["msg"]
-            problems.append(f"{origins.get(name, name)}: {reason}")
+            problems.append(f"{origins.get(name, name)}: {reason}" if name else reason)
         raise SettingsError("; ".join(problems)) from None
