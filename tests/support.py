@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from orchestration.contracts import contracts
 from orchestration.ingest.tables import create_tables, raw_columns
@@ -17,6 +18,13 @@ from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
 
 Logs = Mapping[str, Iterable[Mapping[str, Any]]]
+_ARROW_TYPES = {
+    "VARCHAR": pa.string(),
+    "BIGINT": pa.int64(),
+    "BOOLEAN": pa.bool_(),
+    "TIMESTAMP": pa.timestamp("us"),
+    "DATE": pa.date32(),
+}
 KEY = "test-key-0123456789abcdef"
 
 
@@ -37,16 +45,18 @@ def fill_raw(connection: duckdb.DuckDBPyConnection, logs: Logs, batch_id: int = 
     for log, records in logs.items():
         contract = contracts()[log]
         columns = raw_columns(contract)
+        rows = []
         for number, record in enumerate(records):
             row = {name: _value(record.get(name), kind) for name, kind in columns.items()}
             row |= {"_file_id": 1, "_batch_id": batch_id}
             if contract.kind == "entity":
                 row["_state_sha256"] = f"{number:064x}"
-            names = ", ".join(f'"{name}"' for name in row)
-            marks = ", ".join("?" for _ in row)
-            connection.execute(
-                f"insert into raw.{contract.table} ({names}) values ({marks})", list(row.values())
-            )
+            rows.append(row)
+        schema = pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in columns.items()])
+        # One statement a log: a statement a row costs a flush to disk each.
+        connection.register("incoming", pa.Table.from_pylist(rows, schema=schema))
+        connection.execute(f"insert into raw.{contract.table} select * from incoming")
+        connection.unregister("incoming")
     connection.execute(
         "insert into control.batches values (?, now(), now(), 1, 0, 0, 0, 0)", [batch_id]
     )
@@ -76,4 +86,8 @@ def _value(value: Any, kind: str) -> Any:
         return moment.astimezone(UTC).replace(tzinfo=None)
     if isinstance(value, (dict, list)):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    if isinstance(value, str) and kind == "DATE":
+        return date.fromisoformat(value)
+    if isinstance(value, (int, float)) and kind == "VARCHAR":
+        return str(value)
     return value
