@@ -41,6 +41,8 @@ def fill_raw(connection: duckdb.DuckDBPyConnection, logs: Logs, batch_id: int = 
 
     What ingestion would do is not checked here: give valid, distinct records.
     """
+    # One transaction, one statement a log: each commit waits for the disk.
+    connection.begin()
     create_tables(connection)
     for log, records in logs.items():
         contract = contracts()[log]
@@ -53,13 +55,13 @@ def fill_raw(connection: duckdb.DuckDBPyConnection, logs: Logs, batch_id: int = 
                 row["_state_sha256"] = f"{number:064x}"
             rows.append(row)
         schema = pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in columns.items()])
-        # One statement a log: a statement a row costs a flush to disk each.
         connection.register("incoming", pa.Table.from_pylist(rows, schema=schema))
         connection.execute(f"insert into raw.{contract.table} select * from incoming")
         connection.unregister("incoming")
     connection.execute(
         "insert into control.batches values (?, now(), now(), 1, 0, 0, 0, 0)", [batch_id]
     )
+    connection.commit()
 
 
 def build_marts(settings: Settings, logs: Logs, select: str | None = None) -> None:

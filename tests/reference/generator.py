@@ -1,6 +1,6 @@
 """Small adversarial worlds: raw records in which the contracts' hard cases are common.
 
-Deterministic by seed; at most 60 recorded ids and about 400 records over 45 days.
+Deterministic by seed; at most 60 recorded ids and about 600 records over 45 days.
 """
 
 from __future__ import annotations
@@ -87,12 +87,18 @@ class _Generator:
         self.number = 0
 
     def logs(self) -> Logs:
+        contents = self.contents()
         return {
             "community/accounts": self.people("account_id", ACCOUNTS),
             "group/members": self.people("member_id", MEMBERS),
             "community/nodes": self.nodes(),
-            "community/contents": self.contents(),
-            "community/events": self.scattered_events() + self.clicks() + self.likes(),
+            "community/contents": contents + (self.crowd() if self.seed % 4 == 0 else []),
+            "community/events": [
+                *self.scattered_events(),
+                *self.clicks(),
+                *self.likes(),
+                *self.reads_at_bounds(contents),
+            ],
             "group/groups": self.groups(),
             "group/memberships": self.memberships(),
             "group/messages": self.messages(),
@@ -300,6 +306,48 @@ class _Generator:
             for question in self.random.sample(questions, min(4, len(questions)))
         ]
 
+    def crowd(self) -> list[dict[str, Any]]:
+        """A node of two authors with 26 and 25 contents, another of twelve authors with 1 or 2.
+
+        26 of 51 is more than a half and less than 51 %; twelve authors are more than ten.
+        """
+        authors = [("n51", "crowd1")] * 26 + [("n51", "crowd2")] * 25
+        authors += [("n12", f"crowd{number}") for number in (*range(12), 0, 1)]
+        published_at = self.start + timedelta(days=3)
+        return [
+            {
+                "source": self.sources[0],
+                "content_id": self.key("w"),
+                "updated_at": published_at,
+                "author_account_id": author,
+                "node_id": node_id,
+                "kind": "post",
+                "published_at": published_at,
+            }
+            for node_id, author in authors
+        ]
+
+    def reads_at_bounds(self, contents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Reads at, just before and just after publishing, a week later, and the deletion."""
+        last = self.start + timedelta(days=self.days - 1)
+        moments = []
+        for content in contents:
+            bounds = [content["published_at"], content["published_at"] + timedelta(days=7)]
+            if content.get("deleted_at") is not None:
+                bounds.append(content["deleted_at"])
+            moments += [(content, bound) for bound in bounds if bound < last]
+        step = timedelta(microseconds=1)
+        return [
+            self.event(
+                content["source"],
+                self.account(),
+                self.pick(("read", "read", "impression")),
+                bound + self.pick((-step, timedelta(0), timedelta(0), step)),
+                content_id=content["content_id"],
+            )
+            for content, bound in self.random.sample(moments, min(24, len(moments)))
+        ]
+
     def event(self, source: str, account: str, kind: str, at: datetime, **more: Any) -> Any:
         return {
             "source": source,
@@ -331,9 +379,9 @@ class _Generator:
 
     def clicks(self) -> list[dict[str, Any]]:
         """Bursts of impressions and clicks around the half-hour, by few persons on few contents."""
-        gaps = (0, 0, 1, 900, 1799, 1800, 1801)
+        gaps = (0, 0, 1, 600, 900, 1200, 1799, 1800, 1801)
         events = []
-        for _ in range(8):
+        for _ in range(10):
             source, at = self.pick(self.sources), self.moment()
             accounts, content_id = self.random.sample(ACCOUNTS, 2), self.pick(CONTENTS[:5])
             for _ in range(8):
