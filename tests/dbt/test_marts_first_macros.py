@@ -9,6 +9,7 @@ import jinja2
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orchestration.contracts import contracts
 from orchestration.plan import DBT_PROJECT
 from tests.reference.world import half_away
 
@@ -95,3 +96,14 @@ def test_conversion_without_a_rate_or_room_is_null() -> None:
         " as amounts (amount, numerator, denominator)"
     ).fetchall()
     assert rows == [(None,), (None,), (None,), (1,), (0,)]
+
+
+def test_union_logs_knows_every_log_as_its_contract_says() -> None:
+    text = (DBT_PROJECT / "macros" / "union_logs.sql").read_text(encoding="utf-8")
+    call = "{% call(log, table, key, time, is_entity) union_logs() %}"
+    call += "{{ [log, table, key, time, is_entity] | join(' ') }}{% endcall %}"
+    listed = jinja2.Environment(autoescape=False).from_string(text + call).render()
+    assert [" ".join(line.split()) for line in listed.split(" union all")] == [
+        f"{log} {contract.table} {contract.key} {contract.time} {contract.kind == 'entity'}"
+        for log, contract in contracts().items()
+    ]

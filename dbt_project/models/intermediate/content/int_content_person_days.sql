@@ -2,6 +2,17 @@
 
 with
 
+deleted_contents as (
+
+    select
+        source,
+        content_id,
+        deleted_date
+    from {{ ref('int_contents') }}
+    where deleted_at is not null
+
+),
+
 account_days as (
 
     select
@@ -22,8 +33,10 @@ account_days as (
             days.source = identities.source
             and days.account_id = identities.id
             and identities.id_kind = 'account'
-    left join {{ ref('int_contents') }} as contents
-        on days.source = contents.source and days.content_id = contents.content_id
+    left join deleted_contents
+        on
+            days.source = deleted_contents.source
+            and days.content_id = deleted_contents.content_id
     left join {{ ref('int_content_redo_days') }} as redo_days
         on
             days.source = redo_days.source
@@ -34,7 +47,10 @@ account_days as (
         not identities.is_excluded
         and not identities.is_staff
         and redo_days.activity_date is null
-        and (contents.deleted_date is null or days.activity_date < contents.deleted_date)
+        and (
+            deleted_contents.deleted_date is null
+            or days.activity_date < deleted_contents.deleted_date
+        )
 
 )
 

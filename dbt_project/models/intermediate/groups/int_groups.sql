@@ -68,11 +68,17 @@ select
             parameters.as_of_date,
             {{ local_date('groups.closed_at', 'parameters.timezone') }}
         )
-    end as last_date
-    {%- for rung in ['delivered', 'read', 'click', 'leave', 'reaction'] %},
-    coalesce({{ json_list_contains('groups.observes', "'" ~ rung ~ "'") }}, true)
-        as observes_{{ rung }}
-    {%- endfor %}
+    end as last_date,
+    coalesce({{ json_list_contains('groups.observes', "'delivered'") }}, true)
+        as observes_delivered,
+    coalesce({{ json_list_contains('groups.observes', "'read'") }}, true)
+        as observes_read,
+    coalesce({{ json_list_contains('groups.observes', "'click'") }}, true)
+        as observes_click,
+    coalesce({{ json_list_contains('groups.observes', "'leave'") }}, true)
+        as observes_leave,
+    coalesce({{ json_list_contains('groups.observes', "'reaction'") }}, true)
+        as observes_reaction
 from first_dates
 cross join parameters
 left join groups

@@ -13,13 +13,12 @@ files as (
 
 last_records as (
 
-    {% for log, key, time, is_entity in log_catalogue() %}
+    {% call(log, table, key, time, is_entity) union_logs() -%}
     select
         '{{ log }}' as log,
         max(cast({{ time }} as timestamp)) as last_occurred_at
-    from {{ ref('stg_' ~ log | replace('/', '__')) }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+    from {{ ref('stg_' ~ table) }}
+    {%- endcall %}
 
 )
 

@@ -19,35 +19,34 @@ files as (
 
 raw_counts as (
 
-    {% for log, key, time, is_entity in log_catalogue() %}
+    {% call(log, table, key, time, is_entity) union_logs() -%}
     select
         '{{ log }}' as log,
-        count(*) as in_raw,
-        {% if is_entity %}
-        count(*) - (
-            select count(*) from (
-                select distinct source, {{ key }}
-                from {{ source('raw', log | replace('/', '__')) }}
-            ) as keys
-        ) as superseded
-        {% else %}
-        0 as superseded
-        {% endif %}
-    from {{ source('raw', log | replace('/', '__')) }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+        count(*) as in_raw
+    from {{ source('raw', table) }}
+    {%- endcall %}
+
+),
+
+key_counts as (
+
+    {% call(log, table, key, time, is_entity) union_logs() -%}
+    select
+        '{{ log }}' as log,
+        {{ 'count(distinct (source, ' ~ key ~ '))' if is_entity else 'count(*)' }} as keys
+    from {{ source('raw', table) }}
+    {%- endcall %}
 
 ),
 
 staged_counts as (
 
-    {% for log, key, time, is_entity in log_catalogue() %}
+    {% call(log, table, key, time, is_entity) union_logs() -%}
     select
         '{{ log }}' as log,
         count(*) as in_staging
-    from {{ ref('stg_' ~ log | replace('/', '__')) }}
-    {{ 'union all' if not loop.last }}
-    {% endfor %}
+    from {{ ref('stg_' ~ table) }}
+    {%- endcall %}
 
 ),
 
@@ -59,9 +58,10 @@ logs as (
         coalesce(files.lines_read, 0) as lines_read,
         coalesce(files.not_taken, 0) as not_in_raw,
         raw_counts.in_raw,
-        raw_counts.superseded,
+        raw_counts.in_raw - key_counts.keys as superseded,
         staged_counts.in_staging
     from raw_counts
+    inner join key_counts on raw_counts.log = key_counts.log
     inner join staged_counts on raw_counts.log = staged_counts.log
     left join files on raw_counts.log = files.log
 

@@ -23,27 +23,91 @@ cores as (
 
 ),
 
--- A person's date once per core and source, and once per total of either.
-graded_days as (
+-- A person seen in one core and one source has the same dates in every total.
+mixed_persons as (
+
+    select person_id
+    from person_days
+    group by person_id
+    having min(core) <> max(core) or min(source) <> max(source)
+
+),
+
+flagged_days as (
 
     select
         person_days.activity_date,
-        coalesce(person_days.core, 'all') as graded_core,
-        coalesce(person_days.source, '*') as graded_source,
+        person_days.core,
+        person_days.source,
         person_days.person_id,
-        max(case when person_days.contributions > 0 then 1 else 0 end) as contributed
+        case when person_days.contributions > 0 then 1 else 0 end as contributed,
+        mixed_persons.person_id is null as stands_for_totals
     from person_days
-    group by grouping sets (
-        (
-            person_days.activity_date,
-            person_days.core,
-            person_days.source,
-            person_days.person_id
-        ),
-        (person_days.activity_date, person_days.core, person_days.person_id),
-        (person_days.activity_date, person_days.source, person_days.person_id),
-        (person_days.activity_date, person_days.person_id)
-    )
+    left join mixed_persons on person_days.person_id = mixed_persons.person_id
+
+),
+
+totals as (
+
+    select
+        false as over_cores,
+        false as over_sources
+    union all
+    select
+        true as over_cores,
+        false as over_sources
+    union all
+    select
+        false as over_cores,
+        true as over_sources
+    union all
+    select
+        true as over_cores,
+        true as over_sources
+
+),
+
+-- The dates of the others once per total.
+mixed_days as (
+
+    select
+        flagged_days.activity_date,
+        case when totals.over_cores then 'all' else flagged_days.core end as core,
+        case when totals.over_sources then '*' else flagged_days.source end as source,
+        flagged_days.person_id,
+        max(flagged_days.contributed) as contributed
+    from flagged_days
+    cross join totals
+    where
+        not flagged_days.stands_for_totals
+        and (totals.over_cores or totals.over_sources)
+    group by
+        flagged_days.activity_date,
+        case when totals.over_cores then 'all' else flagged_days.core end,
+        case when totals.over_sources then '*' else flagged_days.source end,
+        flagged_days.person_id
+
+),
+
+graded_days as (
+
+    select
+        activity_date,
+        core,
+        source,
+        person_id,
+        contributed,
+        stands_for_totals
+    from flagged_days
+    union all
+    select
+        activity_date,
+        core,
+        source,
+        person_id,
+        contributed,
+        false as stands_for_totals
+    from mixed_days
 
 ),
 
@@ -51,66 +115,87 @@ neighbours as (
 
     select
         activity_date,
-        graded_core as core,
-        graded_source as source,
+        core,
+        source,
         contributed,
+        stands_for_totals,
         lag(activity_date) over (
-            partition by graded_core, graded_source, person_id
+            partition by core, source, person_id
             order by activity_date asc nulls first
         ) as previous_date,
         lead(activity_date) over (
-            partition by graded_core, graded_source, person_id
+            partition by core, source, person_id
             order by activity_date asc nulls first
         ) as next_date
     from graded_days
 
 ),
 
--- An active date opens a window of N dates; the person's next one takes over, if it comes first.
 windows as (
 
-    select
-        core,
-        source,
-        activity_date,
-        contributed,
-        case when previous_date is null then 1 else 0 end as is_new,
-        least(activity_date + 7, coalesce(next_date, activity_date + 7)) as left_7_on,
-        least(activity_date + 28, coalesce(next_date, activity_date + 28)) as left_28_on,
-        least(activity_date + 30, coalesce(next_date, activity_date + 30)) as left_30_on
-    from neighbours
+    select 0 as days
+    union all
+    select 7 as days
+    union all
+    select 28 as days
+    union all
+    select 30 as days
 
 ),
 
+-- An active date opens windows of N dates; the person's next one takes over, if it comes first.
 deltas as (
 
     select
-        core,
-        source,
-        activity_date as date,
-        count(*) as entered,
-        sum(contributed) as contributed,
-        sum(is_new) as new_persons,
-        0 as left_7,
-        0 as left_28,
-        0 as left_30
-    from windows
-    group by core, source, activity_date
-    {%- for days in [7, 28, 30] %}
-    union all
+        neighbours.core,
+        neighbours.source,
+        neighbours.stands_for_totals,
+        case
+            when windows.days = 0 or neighbours.next_date is null
+                then neighbours.activity_date + windows.days
+            else least(neighbours.activity_date + windows.days, neighbours.next_date)
+        end as date,
+        count(*) filter (where windows.days = 0) as entered,
+        count(*) filter (
+            where windows.days = 0 and neighbours.contributed = 1
+        ) as contributed,
+        count(*) filter (
+            where windows.days = 0 and neighbours.previous_date is null
+        ) as new_persons,
+        count(*) filter (where windows.days = 7) as left_7,
+        count(*) filter (where windows.days = 28) as left_28,
+        count(*) filter (where windows.days = 30) as left_30
+    from neighbours
+    cross join windows
+    group by
+        neighbours.core,
+        neighbours.source,
+        neighbours.stands_for_totals,
+        case
+            when windows.days = 0 or neighbours.next_date is null
+                then neighbours.activity_date + windows.days
+            else least(neighbours.activity_date + windows.days, neighbours.next_date)
+        end
+
+),
+
+graded_deltas as (
+
     select
-        core,
-        source,
-        left_{{ days }}_on as date,
-        0 as entered,
-        0 as contributed,
-        0 as new_persons,
-        {{ 'count(*)' if days == 7 else 0 }} as left_7,
-        {{ 'count(*)' if days == 28 else 0 }} as left_28,
-        {{ 'count(*)' if days == 30 else 0 }} as left_30
-    from windows
-    group by core, source, left_{{ days }}_on
-    {%- endfor %}
+        case when totals.over_cores then 'all' else deltas.core end as core,
+        case when totals.over_sources then '*' else deltas.source end as source,
+        deltas.date,
+        deltas.entered,
+        deltas.contributed,
+        deltas.new_persons,
+        deltas.left_7,
+        deltas.left_28,
+        deltas.left_30
+    from deltas
+    cross join totals
+    where
+        deltas.stands_for_totals
+        or (not totals.over_cores and not totals.over_sources)
 
 ),
 
@@ -126,7 +211,7 @@ changes as (
         sum(left_7) as left_7,
         sum(left_28) as left_28,
         sum(left_30) as left_30
-    from deltas
+    from graded_deltas
     group by core, source, date
 
 ),
@@ -136,9 +221,10 @@ bounds as (
     select
         core,
         source,
-        min(activity_date) as first_date,
-        max(activity_date) as last_date
-    from windows
+        min(date) as first_date,
+        max(date) as last_date
+    from changes
+    where entered > 0
     group by core, source
 
 ),
@@ -157,14 +243,14 @@ spans as (
     union all
     select
         cores.core,
-        totals.source,
-        totals.first_date,
+        overall.source,
+        overall.first_date,
         greatest(
             coalesce(bounds.last_date, parameters.as_of_date), parameters.as_of_date
         ) as last_date
     from cores
     cross join parameters
-    inner join bounds as totals on totals.core = 'all' and totals.source = '*'
+    inner join bounds as overall on overall.core = 'all' and overall.source = '*'
     left join bounds on cores.core = bounds.core and bounds.source = '*'
 
 ),
@@ -206,13 +292,21 @@ select
     daily.source,
     cast(daily.entered as bigint) as dau,
     cast(daily.contributed as bigint) as dau_contributing,
-    {%- for column, change in [('wau', 7), ('mau28', 28), ('mau30', 30)] %}
-    cast(sum(daily.change_{{ change }}) over (
+    cast(sum(daily.change_7) over (
         partition by daily.core, daily.source
         order by daily.date asc nulls first
         rows between unbounded preceding and current row
-    ) as bigint) as {{ column }},
-    {%- endfor %}
+    ) as bigint) as wau,
+    cast(sum(daily.change_28) over (
+        partition by daily.core, daily.source
+        order by daily.date asc nulls first
+        rows between unbounded preceding and current row
+    ) as bigint) as mau28,
+    cast(sum(daily.change_30) over (
+        partition by daily.core, daily.source
+        order by daily.date asc nulls first
+        rows between unbounded preceding and current row
+    ) as bigint) as mau30,
     cast(daily.new_persons as bigint) as new_persons,
     daily.date <= parameters.as_of_date as is_complete
 from daily

@@ -1,7 +1,8 @@
-{#- Every log as (log, key, time, is_entity), for models that go over all of them. A test holds it
-    against orchestration/contracts. -#}
-{% macro log_catalogue() -%}
-    {{ return([
+{#- A union over all logs: the caller gives the select of one, from its log (`core/log`), table name
+    (`core__log`), key, time column, and whether it holds states. A test holds the list against
+    orchestration/contracts. -#}
+{% macro union_logs() -%}
+    {%- set logs = [
         ('community/accounts', 'account_id', 'updated_at', true),
         ('community/contents', 'content_id', 'updated_at', true),
         ('community/events', 'event_id', 'occurred_at', false),
@@ -27,5 +28,9 @@
         ('commerce/refunds', 'refund_id', 'refunded_at', false),
         ('commerce/share_policies', 'policy_id', 'valid_from', false),
         ('commerce/subscriptions', 'event_id', 'occurred_at', false),
-    ]) }}
+    ] -%}
+    {%- for log, key, time, is_entity in logs %}
+    {{ caller(log, log | replace('/', '__'), key, time, is_entity) }}
+    {{- ' union all' if not loop.last }}
+    {%- endfor %}
 {%- endmacro %}
