@@ -28,9 +28,7 @@ CREDITED = _render(
     "credited_impressions",
     "credited_impressions('touches', ['person', 'content'], ['event_id'])",
 )
-CONVERTED = _render(
-    "reporting_minor", "default__reporting_minor('amount', 'numerator', 'denominator')"
-)
+CONVERTED = _render("dispatch", "default__reporting_minor('amount', 'numerator', 'denominator')")
 
 
 def credited(touches: list[Touch]) -> list[str]:

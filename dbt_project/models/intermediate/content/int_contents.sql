@@ -6,6 +6,17 @@ contents as (
 
 ),
 
+children as (
+
+    select
+        source,
+        content_id,
+        parent_content_id
+    from contents
+    where parent_content_id is not null and kind <> 'question'
+
+),
+
 -- Downwards from the questions: each content is reached once at most, so a cycle ends by itself.
 threads as (
 
@@ -17,13 +28,12 @@ threads as (
     where kind = 'question'
     union all
     select
-        contents.source,
-        contents.content_id,
+        children.source,
+        children.content_id,
         threads.root_question_id
     from threads
-    inner join contents
-        on threads.source = contents.source and threads.content_id = contents.parent_content_id
-    where contents.kind <> 'question'
+    inner join children
+        on threads.source = children.source and threads.content_id = children.parent_content_id
 
 )
 
