@@ -25,7 +25,7 @@ from orchestration.ingest.tables import create_tables
 from orchestration.lock import build_lock
 from orchestration.plan import Plan, make_plan, write_plan
 from orchestration.settings import Settings
-from orchestration.warehouse import open_warehouse
+from orchestration.warehouse import literal, open_warehouse
 
 if TYPE_CHECKING:
     from data_quality.runner import Outcome
@@ -38,6 +38,7 @@ LAYERS = ("staging", "intermediate", "marts")
 STAGES = (
     "ingest",
     "gate raw",
+    "plan",
     "staging",
     "gate staging",
     "intermediate",
@@ -233,7 +234,10 @@ def set_window(build: Build, days: Iterable[date]) -> None:
 
 def plan_build(build: Build) -> Plan:
     """Decide what is rebuilt, and write it where the models read it; once a build."""
-    if build.plan is None:
+    if build.plan is not None:
+        return build.plan
+
+    def work() -> tuple[Plan, str]:
         with open_warehouse(build.work) as connection:
             create_tables(connection)
             plan = make_plan(connection, build.work, full_refresh=build.full_refresh)
@@ -252,7 +256,14 @@ def plan_build(build: Build) -> Plan:
                 ],
             )
             write_plan(connection, build.work, plan, build.window_dates)
-        build.plan = plan
+        kind = (
+            "everything"
+            if plan.full_refresh
+            else f"what is new since batch {plan.watermark_batch_id}"
+        )
+        return plan, f"as of {plan.as_of_date}, rebuilds {kind}"
+
+    build.plan = _stage(build, "plan", work)
     return build.plan
 
 
@@ -293,11 +304,11 @@ def run_layer(build: Build, layer: str, models: Sequence[str] | None = None) -> 
 def dbt_arguments(plan: Plan, layer: str, models: Sequence[str] | None = None) -> list[str]:
     """What dbt is told to build a layer.
 
-    A test runs with the last layer that it reads. Seeds go with staging, and only when the
-    project changed; unit tests never run against real data.
+    A test runs with the last layer that it reads. Seeds go with staging; unit tests never run
+    against real data.
     """
     selected = list(models) if models is not None else [f"fqn:tandem.{layer}"]
-    if models is None and layer == "staging" and plan.full_refresh:
+    if models is None and layer == "staging":
         selected.append("resource_type:seed")
     arguments = ["build", "--exclude-resource-type", "unit_test", "--select", *selected]
     arguments += ["--indirect-selection", "buildable"]
@@ -483,7 +494,7 @@ def _adopt(build: Build) -> None:
         # Opening and closing it folds its log in; a stray log must not meet the new file.
         pass
     with open_warehouse(build.work) as connection:
-        connection.execute(f"attach '{str(old).replace(chr(39), chr(39) * 2)}' as old (read_only)")
+        connection.execute(f"attach {literal(old)} as old (read_only)")
         lost = connection.execute(
             """
             select old_files.path, count(*) over () as files

@@ -16,6 +16,7 @@ import duckdb
 
 from orchestration.ingest.tables import parameter_columns
 from orchestration.settings import Settings
+from orchestration.warehouse import literal
 
 DBT_PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
 
@@ -64,15 +65,16 @@ def make_plan(
     if as_of_date is None:
         as_of_date = _fetch(
             connection,
-            """
-            select cast(timezone(?, timezone('UTC', max(occurred_at))) as date)
+            f"""
+            select cast(
+                timezone({literal(settings.timezone)}, timezone('UTC', max(occurred_at))) as date
+            )
             from (
                 select max(occurred_at) as occurred_at from raw.community__events
                 union all
                 select max(occurred_at) as occurred_at from raw.group__messages
             )
             """,
-            [settings.timezone],
         )
     settings_fingerprint, code = settings.fingerprint(), code_fingerprint()
     history = _since_last_good(connection)
@@ -143,10 +145,12 @@ def write_plan(
         "watermark_batch_id": plan.watermark_batch_id,
         "full_refresh": plan.full_refresh,
     }
-    columns = list(parameter_columns())
+    columns = parameter_columns()
+    ddl = ", ".join(f"{name} {kind}" for name, kind in columns.items())
     marks = ", ".join("?" for _ in columns)
     connection.begin()
-    connection.execute("delete from control.parameters")
+    # Made anew: a version of Tandem with other settings may have left the table.
+    connection.execute(f"create or replace table control.parameters ({ddl})")
     connection.execute(
         f"insert into control.parameters ({', '.join(columns)}) values ({marks})",
         [values[name] for name in columns],
@@ -157,8 +161,6 @@ def write_plan(
     connection.commit()
 
 
-def _fetch(
-    connection: duckdb.DuckDBPyConnection, query: str, values: list[object] | None = None
-) -> Any:
-    row = connection.execute(query, values or []).fetchone()
+def _fetch(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    row = connection.execute(query).fetchone()
     return row[0] if row else None

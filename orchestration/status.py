@@ -14,7 +14,7 @@ from orchestration.errors import LockedError
 from orchestration.lock import lock_holder
 from orchestration.publish import published
 from orchestration.settings import Settings
-from orchestration.warehouse import open_warehouse
+from orchestration.warehouse import literal, open_warehouse
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,12 @@ def _build(connection: duckdb.DuckDBPyConnection, *, running: bool) -> BuildStat
     if row is None:
         return None
     stages = connection.execute(
-        "select stage, seconds, passed, summary from control.stages where build_id = ?"
-        " order by number",
-        [row[0]],
+        f"""
+        select stage, seconds, passed, summary
+        from control.stages
+        where build_id = {literal(row[0])}
+        order by number
+        """
     ).fetchall()
     state = row[1]
     if row[3] is None:
@@ -195,13 +198,12 @@ def _gates(connection: duckdb.DuckDBPyConnection, *, why: bool) -> GateStatus:
     if last is None:
         return GateStatus()
     rows = connection.execute(
-        """
+        f"""
         select stage, table_name, expectation, severity, observed, success
         from control.validations
-        where run_id = ?
+        where run_id = {literal(last[0])}
         order by stage, table_name, expectation
-        """,
-        [last[0]],
+        """
     ).fetchall()
     failed = [row[:5] for row in rows if not row[5]]
     return GateStatus(

@@ -76,6 +76,8 @@ class DbtSession:
                     "none",
                     "--log-level-file",
                     "none",
+                    # The manifest is written when it is parsed; a build would write it again.
+                    *([] if arguments[0] == "parse" else ["--no-write-json"]),
                     *arguments,
                     "--project-dir",
                     project,
@@ -133,8 +135,15 @@ def raise_for_failures(outcomes: Sequence[NodeResult]) -> None:
     """Raise TandemError naming every failed node."""
     failed = [item for item in outcomes if item.failed]
     if failed:
-        reasons = "; ".join(f"{item.name}: {item.message}" for item in failed)
-        raise TandemError(f"dbt: {len(failed)} nodes failed: {reasons}")
+        reasons = "; ".join(f"{item.name}: {_brief(item.message)}" for item in failed[:5])
+        more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
+        raise TandemError(f"dbt: {len(failed)} nodes failed: {reasons}{more}")
+
+
+def _brief(message: str) -> str:
+    """What went wrong, without dbt's trace of macros."""
+    lines = [line.strip() for line in message.splitlines()]
+    return " ".join(line for line in lines if line and not line.startswith(">"))[:300]
 
 
 def ensure_manifest(settings: Settings) -> Path:

@@ -54,6 +54,11 @@ def open_warehouse(
         connection.close()
 
 
+def literal(value: object) -> str:
+    """A SQL text literal. DuckDB imports pandas to bind a Python value, which takes a second."""
+    return "'" + str(value).replace("'", "''") + "'"
+
+
 def set_key(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Give the session the HMAC-SHA256 key, as the padded keys of RFC 2104.
 

@@ -41,10 +41,17 @@ def run_job(
         if build.error is not None:
             raise build.error
         if not result.success:
-            failures = [event for event in result.all_events if event.is_failure]
-            steps = sorted({event.step_key for event in failures if event.step_key})
-            raise TandemError(
-                f"the run {build_id} failed in {', '.join(steps) or 'Dagster itself'}; "
-                f"`dagster dev` with DAGSTER_HOME={instance_path(settings)} shows why"
-            )
+            raise TandemError(f"the run {build_id} failed: {_reason(result)}")
     return build
+
+
+def _reason(result: dg.ExecuteInProcessResult) -> str:
+    """The first failed step and the innermost error's first line."""
+    for event in result.all_events:
+        if event.event_type == dg.DagsterEventType.STEP_FAILURE:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            text = error.message.strip().splitlines()[0] if error is not None else "no reason given"
+            return f"{event.step_key}: {text}"
+    return "Dagster gave no reason"

@@ -63,9 +63,7 @@ def _layer(manifest: Path, layer: str) -> dg.AssetsDefinition:
         by_name = {name: key for key, name in names.items()}
         ran = [item for item in outcomes if item.name in by_name]
         rows = _row_counts([key.path for key in names], build.work)
-        # Seeds that did not change were not run; the others in dbt's order, parents first.
-        for name in by_name.keys() - {item.name for item in ran}:
-            yield dg.MaterializeResult(by_name[name], metadata={"unchanged": True})
+        # In dbt's order, which is parents first.
         for item in ran:
             if item.status == "success":
                 facts = rows.get(tuple(by_name[item.name].path), {})

@@ -36,6 +36,19 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
         with self._engine.connect() as connection, connection.begin():
             yield connection
 
+    def has_table(self, table_name: str) -> bool:
+        """Whether the table is there; asked before every event, so it is remembered."""
+        if table_name not in self._tables:
+            with self._engine.connect() as connection:
+                if not self._engine.dialect.has_table(connection, table_name):
+                    return False
+            self._tables.add(table_name)
+        return True
+
+    @cached_property
+    def _tables(self) -> set[str]:
+        return set()
+
     def dispose(self) -> None:
         """Close the file."""
         super().dispose()

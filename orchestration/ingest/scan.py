@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy
-import pyarrow
-import pyarrow.parquet
 import zstandard
 
 _READ = 1 << 18
@@ -244,8 +242,11 @@ class _CsvRecords:
 
 
 def _parquet_rows(path: Path) -> int:
+    import pyarrow
+    from pyarrow import parquet
+
     try:
-        with pyarrow.parquet.ParquetFile(path, page_checksum_verification=True) as file:
+        with parquet.ParquetFile(path, page_checksum_verification=True) as file:
             for batch in file.iter_batches(batch_size=8192):
                 batch.validate(full=True)
             return int(file.metadata.num_rows)

@@ -16,11 +16,10 @@ from typing import Any
 
 import duckdb
 
-from data_quality.fingerprint import Fingerprints
 from orchestration.errors import TandemError
 from orchestration.publish.allowlist import MartTable, check_columns
 from orchestration.settings import Settings
-from orchestration.warehouse import open_warehouse
+from orchestration.warehouse import literal, open_warehouse
 
 STORAGE_VERSION = "v1.4.0"
 """The oldest format that carries our types: every client from DuckDB 1.4 on reads it."""
@@ -75,6 +74,9 @@ def publish(
     fingerprint of the rules that judged, kept in `_publish`. Raises GateError or TandemError,
     and then leaves what was published as it was. Call it only while holding the build lock.
     """
+    # The rules import what reads and what judges; a look at the status needs neither.
+    from data_quality.fingerprint import Fingerprints
+
     started = time.monotonic()
     serving = settings.serving_path.parent
     parquet = serving / "parquet"
@@ -93,7 +95,7 @@ def publish(
             # A reader finds rows in the order that the mart was built in.
             connection.execute("set preserve_insertion_order = true")
             connection.execute(
-                f"attach {_literal(new_file)} as snapshot (storage_version '{STORAGE_VERSION}')"
+                f"attach {literal(new_file)} as snapshot (storage_version '{STORAGE_VERSION}')"
             )
             warehouse = connection.execute("select current_database()").fetchone()
             rows = {}
@@ -138,7 +140,7 @@ def published(settings: Settings) -> dict[str, Any] | None:
     try:
         # Attached, not opened: a process that holds an older snapshot would be given that one.
         with duckdb.connect() as connection:
-            connection.execute(f"attach {_literal(settings.serving_path)} as snapshot (read_only)")
+            connection.execute(f"attach {literal(settings.serving_path)} as snapshot (read_only)")
             cursor = connection.execute("select * from snapshot.main._publish")
             row = cursor.fetchone()
             names = [column[0] for column in cursor.description or []]
@@ -185,9 +187,9 @@ def _copy(connection: duckdb.DuckDBPyConnection, warehouse: str, table: MartTabl
         check_columns(table, actual)
         connection.execute(f"create schema if not exists snapshot.{_quote(table.schema)}")
         connection.execute(f"create table {target} as select * from {source}")
-        connection.execute(f"comment on table {target} is {_literal(table.description)}")
+        connection.execute(f"comment on table {target} is {literal(table.description)}")
         for column, words in table.columns.items():
-            connection.execute(f"comment on column {target}.{_quote(column)} is {_literal(words)}")
+            connection.execute(f"comment on column {target}.{_quote(column)} is {literal(words)}")
         row = connection.execute(f"select count(*) from {target}").fetchone()
     except duckdb.Error as error:
         raise TandemError(f"cannot copy {table.full_name}: {str(error).splitlines()[0]}") from error
@@ -257,7 +259,7 @@ def _write_parquet(
 def _write_file(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -> None:
     try:
         connection.execute(
-            f"copy snapshot.{table} to {_literal(path)} (format parquet, compression zstd)"
+            f"copy snapshot.{table} to {literal(path)} (format parquet, compression zstd)"
         )
     except duckdb.Error as error:
         raise TandemError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
@@ -325,7 +327,7 @@ def _previous_tables(settings: Settings) -> dict[str, tuple[str, Path]]:
     try:
         with duckdb.connect() as connection:
             rows = connection.execute(
-                f"select table_name, fingerprint from read_parquet({_literal(listing)})"
+                f"select table_name, fingerprint from read_parquet({literal(listing)})"
             ).fetchall()
     except duckdb.Error:
         return {}
@@ -366,7 +368,3 @@ def _fsync(path: Path) -> None:
 
 def _quote(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(value: object) -> str:
-    return "'" + str(value).replace("'", "''") + "'"
