@@ -145,3 +145,12 @@
         as bigint
     ))
 {%- endmacro %}
+
+{% macro local_hour(ts, timezone) -%}
+    {{ return(adapter.dispatch('local_hour')(ts, timezone)) }}
+{%- endmacro %}
+
+{#- The hour 0 … 23 of the local wall clock, a bigint. -#}
+{% macro default__local_hour(ts, timezone) -%}
+    extract(hour from timezone({{ timezone }}, timezone('UTC', {{ ts }})))
+{%- endmacro %}
