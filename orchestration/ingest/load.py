@@ -155,8 +155,6 @@ def run(
     """`ingest` on an open connection; `whole` says that `landing` shows every log."""
     report = IngestReport(unknown=landing.misplaced)
     try:
-        # FSST halves the file and costs a sixth of the whole load (DuckDB 1.5.6, 2026-11).
-        connection.execute("set global disabled_compression_methods = 'fsst,dict_fsst'")
         create_tables(connection)
         seen = _seen(connection)
         changes = {change.path: change.change for change in _changes(landing, seen)}

@@ -114,24 +114,33 @@ def _find_contested(
     # cheaper than grouping by the keys themselves.
     row = connection.execute(
         f"""
-        select count(*), count(distinct hash({key})) from {table} where _batch_id = {batch_id}
+        select count(*), count(distinct hash({key})), (select min(_batch_id) from {table})
+        from {table}
+        where _batch_id = {batch_id}
         """
     ).fetchone()
-    rows, distinct = row or (0, 0)
-    if not rows:
+    rows, distinct, first = row or (0, 0, None)
+    parts = []
+    if rows != distinct:
+        parts.append(
+            f"""
+            select {key} from {table}
+            where _batch_id = {batch_id}
+            group by {key}
+            having count(*) > 1
+            """
+        )
+    if rows and first < batch_id:
+        parts.append(
+            f"""
+            select {key} from {table}
+            where _batch_id < {batch_id}
+                and ({key}) in (select ({key}) from {table} where _batch_id = {batch_id})
+            """
+        )
+    if not parts:
         return False
-    within = "false" if rows == distinct else "true"
     row = connection.execute(
-        f"""
-        create or replace temp table contested as
-        select {key} from {table}
-        where _batch_id = {batch_id} and {within}
-        group by {key}
-        having count(*) > 1
-        union
-        select {key} from {table}
-        where _batch_id < {batch_id}
-            and ({key}) in (select ({key}) from {table} where _batch_id = {batch_id})
-        """
+        f"create or replace temp table contested as {' union '.join(parts)}"
     ).fetchone()
     return bool(row and row[0])
