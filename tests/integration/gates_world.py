@@ -1,6 +1,7 @@
 """A small warehouse that passes every gate, with legal dirt: bots, staff, an erased person,
 ids without records, a person with two ids, a platform that does not observe leaving, a refund,
-a foreign currency, a deleted content.
+a foreign currency, a deleted content. Most of it lies in one week of January; December has what
+needs weeks and months to go by: cohorts, tiers, an answered question, a person joining later.
 """
 
 from __future__ import annotations
@@ -25,6 +26,10 @@ def _at(day: int, clock: str = "10:00") -> str:
     return f"2026-01-{day:02d}T{clock}:00+08:00"
 
 
+def _december(day: int, clock: str = "10:00") -> str:
+    return f"2025-12-{day:02d}T{clock}:00+08:00"
+
+
 def _accounts() -> list[dict[str, Any]]:
     base = {"source": A, "updated_at": _at(1), "registered_at": _at(1)}
     return [
@@ -34,6 +39,9 @@ def _accounts() -> list[dict[str, Any]]:
         base | {"account_id": "a3", "is_bot": True},
         base | {"account_id": "a4", "is_staff": True},
         base | {"account_id": "a5", "erased_at": _at(9)},
+        base | {"account_id": "a6", "union_id": "planted-union-6"},
+        base | {"account_id": "a7", "union_id": "planted-union-7"},
+        base | {"account_id": "a8"},
     ]
 
 
@@ -54,6 +62,13 @@ def _events() -> list[dict[str, Any]]:
         ("a5", "read", _at(8), "c1", {}),
         ("a1", "search", _at(9), "", {"query": f"call {PHONE}", "node_id": "n3"}),
         ("a2", "checkin", _at(10), "", {"received_at": _at(10, "10:01")}),
+        ("a2", "follow", _at(10, "11:00"), "", {"target_account_id": "a1"}),
+        ("a7", "read", _december(15), "c4", {}),
+        ("a6", "like", _december(16), "c5", {}),
+        ("a7", "read", _december(22), "c4", {}),
+        ("a6", "read", _at(2), "c6", {}),
+        ("a7", "read", _at(3), "c4", {}),
+        ("a8", "checkin", "2025-11-28T10:00:00+08:00", "", {}),
     ]
     return [
         {
@@ -77,6 +92,8 @@ def _memberships() -> list[dict[str, Any]]:
         ("g1", "m2", "leave", _at(7)),
         ("g2", "m1", "join", _at(3)),
         ("g1", "m9", "role", _at(2)),
+        ("g1", "m6", "join", _at(8)),
+        ("g1", "m7", "join", _december(20)),
     ]
     return [
         {
@@ -147,6 +164,16 @@ def logs() -> dict[str, list[dict[str, Any]]]:
             content
             | {"content_id": "c3", "author_account_id": "a5", "published_at": _at(7)}
             | {"kind": "question", "topic": "数据"},
+            content
+            | {"content_id": "c4", "author_account_id": "a6", "published_at": _december(14)}
+            | {"kind": "question", "origin_declared": "pgc"},
+            content
+            | {"content_id": "c5", "author_account_id": "a7"}
+            | {"published_at": _december(14, "10:30"), "kind": "answer"}
+            | {"parent_content_id": "c4", "origin_declared": "ugc"},
+            content
+            | {"content_id": "c6", "author_account_id": "a7", "node_id": "n2"}
+            | {"published_at": _december(14, "12:00")},
         ],
         "community/events": _events(),
         "group/groups": [
@@ -160,6 +187,8 @@ def logs() -> dict[str, list[dict[str, Any]]]:
         "group/members": [
             group_state | {"member_id": "m1", "phone": f"+86 {PHONE}", "display_name": NAME},
             group_state | {"member_id": "m2"},
+            group_state | {"member_id": "m6", "union_id": "planted-union-6"},
+            group_state | {"member_id": "m7", "union_id": "planted-union-7"},
             group_state | {"member_id": "m9", "is_kol": True},
         ],
         "group/memberships": _memberships(),
@@ -215,7 +244,7 @@ def logs() -> dict[str, list[dict[str, Any]]]:
             | {"account_id": "a1"},
             money
             | {"order_id": "o2", "kind": "goods", "amount_minor": 200, "paid_at": _at(6)}
-            | {"account_id": "a2", "currency": "USD"},
+            | {"account_id": "a2", "currency": "USD", "content_id": "c1"},
         ],
         "commerce/refunds": [
             {"source": A, "refund_id": "rf1", "order_id": "o1", "amount_minor": 300}

@@ -98,11 +98,14 @@ def test_a_publish_holds_the_marts_with_their_words_and_nothing_private(
     assert not list(settings.serving_path.parent.glob("*.wal"))
     current = settings.serving_path.parent / "parquet" / "current"
     assert str(current.readlink()) == "v001"
-    assert rows(
-        settings.serving_path,
-        f"select * from users.daily_active except"
-        f" select * from read_parquet('{current}/users/daily_active.parquet')",
-    ) == []
+    assert (
+        rows(
+            settings.serving_path,
+            f"select * from users.daily_active except"
+            f" select * from read_parquet('{current}/users/daily_active.parquet')",
+        )
+        == []
+    )
     assert duckdb.sql(f"select version from '{current}/_publish.parquet'").fetchall() == [(1,)]
 
 
@@ -175,6 +178,7 @@ def test_a_full_disk_is_one_clear_error(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(settings)
+
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -316,5 +320,5 @@ def test_a_kill_leaves_the_old_version_or_the_new_one(
 def test_a_damaged_file_is_named(settings: Settings) -> None:
     settings.serving_path.parent.mkdir(parents=True)
     settings.serving_path.write_bytes(b"not a database" * 1000)
-    with pytest.raises(TandemError, match="marts.duckdb"):
+    with pytest.raises(TandemError, match=r"marts\.duckdb"):
         published(settings)
