@@ -18,9 +18,10 @@ GROWING = frozenset({"quality.validations"})
 
 def published_tables() -> tuple[str, ...]:
     """`<schema>.<table>` of every mart of the dbt project, sorted."""
+    # A model whose table's name another schema has as well begins with its own schema.
     return tuple(
         sorted(
-            f"{path.parent.name}.{path.stem}"
+            f"{path.parent.name}.{path.stem.removeprefix(f'{path.parent.name}_')}"
             for path in (DBT_PROJECT / "models" / "marts").glob("*/*.sql")
         )
     )
