@@ -10,7 +10,7 @@ from orchestration.metrics import PAGE, REPOSITORY, read_catalogue, render
 
 MARTS = REPOSITORY / "dbt_project" / "models" / "marts"
 # Numbers that name a row rather than measure something.
-KEY_COLUMNS = {"day_n"}
+KEY_COLUMNS = {"day_n", "generation"}
 # Folders whose numbers are attributes or bookkeeping, not metrics of the trade.
 NOT_MEASURED = {"dim", "quality", "audience"}
 
@@ -21,7 +21,8 @@ def mart_columns() -> dict[str, dict[str, str]]:
     for path in sorted(MARTS.rglob("*.yml")):
         for model in yaml.safe_load(path.read_text(encoding="utf-8")).get("models", []):
             columns = {c["name"]: c.get("data_type", "") for c in model.get("columns", [])}
-            found[f"{path.parent.name}.{model['name']}"] = columns
+            table = model.get("config", {}).get("alias", model["name"])
+            found[f"{path.parent.name}.{table}"] = columns
     return found
 
 
