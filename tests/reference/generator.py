@@ -88,7 +88,7 @@ class _Generator:
 
     def logs(self) -> Logs:
         contents = self.contents()
-        return {
+        logs = {
             "community/accounts": self.people("account_id", ACCOUNTS),
             "group/members": self.people("member_id", MEMBERS),
             "community/nodes": self.nodes(),
@@ -96,6 +96,7 @@ class _Generator:
             "community/events": [
                 *self.scattered_events(),
                 *self.clicks(),
+                *self.spaced_clicks(),
                 *self.likes(),
                 *self.reads_at_bounds(contents),
             ],
@@ -110,6 +111,8 @@ class _Generator:
             "commerce/fx_rates": self.rates(),
             "commerce/identity_links": self.links(),
         }
+        self.cross_over(logs)
+        return logs
 
     # Pieces
 
@@ -159,7 +162,10 @@ class _Generator:
                 if self.chance(0.1):
                     continue
                 for _ in range(self.random.choice((1, 1, 2, 3))):
-                    records.append(self.state_of_id(source, name, key, position))
+                    state = self.state_of_id(source, name, key, position)
+                    if records and records[-1]["source"] == source and self.chance(0.3):
+                        state["updated_at"] = records[-1]["updated_at"]
+                    records.append(state)
         return records
 
     def state_of_id(self, source: str, name: str, key: str, position: int) -> dict[str, Any]:
@@ -391,6 +397,55 @@ class _Generator:
                 events.append(self.event(source, account, kind, at, content_id=content_id))
         return events
 
+    def spaced_clicks(self) -> list[dict[str, Any]]:
+        """A click takes the later of two impressions, so that the next click finds none near."""
+        at, account = self.moment(), self.pick(ACCOUNTS[:4])
+        steps = (("impression", 0), ("impression", 20), ("click", 25), ("click", 45))
+        return [
+            self.event(
+                source, account, kind, at + timedelta(minutes=minutes), content_id="unrecorded"
+            )
+            for source in self.sources
+            for kind, minutes in steps
+        ]
+
+    def cross_over(self, logs: Logs) -> None:
+        """Persons whose first join is at a month's first moment, and their events 30 days around.
+
+        Gaps of 0 and of 30 days less a microsecond convert, the others do not.
+        """
+        next_month = (self.start.date().replace(day=1) + timedelta(days=31)).replace(day=1)
+        turn = datetime.combine(next_month, datetime.min.time(), tzinfo=UTC) - timedelta(hours=8)
+        step = timedelta(microseconds=1)
+        gaps = (timedelta(0), -step, timedelta(days=30), timedelta(days=30) - step)
+        for number, gap in enumerate(gaps):
+            source, key = self.sources[0], f"cross{number}"
+            for join_at in (turn, turn + timedelta(days=2)):
+                logs["group/memberships"].append(
+                    {
+                        "source": source,
+                        "event_id": self.key("m"),
+                        "group_id": self.pick(GROUPS),
+                        "member_id": key,
+                        "action": "join",
+                        "occurred_at": join_at,
+                    }
+                )
+            logs["community/events"].append(self.event(source, key, "read", turn - gap))
+            logs["commerce/identity_links"].append(
+                {
+                    "source": source,
+                    "link_id": self.key("l"),
+                    "account_source": source,
+                    "account_id": key,
+                    "member_source": source,
+                    "member_id": key,
+                    "action": "link",
+                    "method": "login",
+                    "occurred_at": turn,
+                }
+            )
+
     def likes(self) -> list[dict[str, Any]]:
         events = []
         for _ in range(40):
@@ -521,7 +576,8 @@ class _Generator:
                     "content_id": self.pick((None, *CONTENTS)),
                 }
             )
-        return records
+        twins = [{"order_id": f"{order['order_id']}-again"} for order in records[:4]]
+        return records + [order | twin for order, twin in zip(records, twins, strict=False)]
 
     def refunds(self) -> list[dict[str, Any]]:
         return [
