@@ -1,39 +1,12 @@
-"""For each rule a change of the good warehouse that it, and it alone in its suite, must see.
-
-`{t}` is the judged table. `also` names rules of the same suite that see the change as well.
-"""
+"""For each rule a change of the good warehouse that it, and it alone in its suite, must see."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from data_quality.catalogue import Stage
-
-
-@dataclass(frozen=True)
-class Mutation:
-    """A fault put into one table."""
-
-    stage: Stage
-    table: str
-    rule: str
-    sql: str
-    also: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.stage}-{self.table}-{self.rule}"
-
-
-def _of(stage: Stage, table: str, *faults: tuple[str, ...]) -> list[Mutation]:
-    return [Mutation(stage, table, fault[0], fault[1], fault[2:]) for fault in faults]
-
-
-def _twice(condition: str) -> str:
-    return f"insert into {{t}} select * from {{t}} where {condition}"
-
+from tests.integration.gates_mutation import of, twice
+from tests.integration.gates_mutations_users import CONTENT, USERS
 
 RAW = [
-    *_of(
+    *of(
         "raw",
         "control.files",
         (
@@ -69,46 +42,46 @@ RAW = [
             " (1, 'p', 'community/accounts', 1, 'malformed', null, 'x', 1, now())",
         ),
     ),
-    *_of(
+    *of(
         "raw",
         "quarantine.lines",
         ("reason_known", "insert into {t} values (1, 'p', 'l', 1, 'odd', null, 'x', 1, now())"),
         ("reason_given", "insert into {t} values (1, 'p', 'l', 1, null, null, 'x', 1, now())"),
     ),
-    *_of(
+    *of(
         "raw",
         "control.schema_drift",
         ("no_drift", "insert into {t} values ('community/events', 'extra', 1, 1, now())"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.commerce__refunds",
         ("orders_known", "update {t} set order_id = 'none'"),
         ("within_order", "update {t} set amount_minor = 1001"),
         ("after_payment", "update {t} set refunded_at = timestamp '2026-01-01 00:00:00'"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.commerce__subscriptions",
         ("period_not_empty", "update {t} set period_end = period_start"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.commerce__fx_rates",
         ("no_jump", "update {t} set rate = '0.14' where rate_id = 'fx5'"),
         ("rate_is_decimal", "update {t} set rate = '7,1' where rate_id = 'fx5'"),
         ("currency_known", "update {t} set currency = 'XYZ'"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.community__contents",
         ("deleted_after_published", "update {t} set deleted_at = timestamp '2026-01-01'"),
         ("text_readable", "update {t} set title = 'bad ' || chr(65533)"),
-        ("state_unique", _twice("content_id = 'c1'")),
+        ("state_unique", twice("content_id = 'c1'")),
         ("times_from_2000", "update {t} set published_at = timestamp '1970-01-21'"),
         ("kind_known", "update {t} set kind = 'Article' where content_id = 'c1'"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.community__events",
         ("collected_after_happened", "update {t} set received_at = timestamp '2026-01-01'"),
@@ -118,7 +91,7 @@ RAW = [
             "insert into {t} select events.* replace ('flood' || n as event_id)"
             " from {t} as events, range(1000) as numbers (n) where event_id = 'e1'",
         ),
-        ("key_unique", _twice("event_id = 'e1'")),
+        ("key_unique", twice("event_id = 'e1'")),
         ("required_given", "update {t} set account_id = null where event_id = 'e1'"),
         ("ids_not_empty", "update {t} set content_id = '' where event_id = 'e1'"),
         ("event_type_known", "update {t} set event_type = 'view' where event_id = 'e1'"),
@@ -134,37 +107,37 @@ RAW = [
         ("types", "alter table {t} alter dwell_ms type varchar", "dwell_ms_in_bounds"),
         ("columns", "alter table {t} rename topic to subject", "types"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.community__nodes",
         ("record_rule_1", "update {t} set parent_node_id = null"),
         ("level_known", "update {t} set level = 'planet' where node_id = 'n3'"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.commerce__orders",
         ("record_rule_1", "update {t} set account_id = null"),
         ("amount_minor_in_bounds", "update {t} set amount_minor = -1"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.group__deliveries",
         ("broadcasts_known", "update {t} set broadcast_id = 'none'"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.group__groups",
         ("closed_after_created", "update {t} set closed_at = timestamp '2026-01-01'"),
         ("observes_is_json", "update {t} set observes = '{{}}' where group_id = 'g2'"),
         ("observes_items_known", "update {t} set observes = '[\"seen\"]' where group_id = 'g2'"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.group__messages",
         ("replies_in_group", "update {t} set group_id = 'g2' where message_id = 't1'"),
         ("text_readable", "update {t} set text = chr(65533)"),
     ),
-    *_of(
+    *of(
         "raw",
         "raw.operations__exposures",
         ("experiments_known", "update {t} set experiment_id = 'none'"),
@@ -172,21 +145,21 @@ RAW = [
 ]
 
 STAGING = [
-    *_of(
+    *of(
         "staging",
         "staging.stg_community__events",
         ("keys_conserved", "delete from {t} where event_id = 'e1'"),
-        ("keys_conserved", _twice("event_id = 'e1'")),
+        ("keys_conserved", twice("event_id = 'e1'")),
         ("keys_conserved", "update {t} set event_id = 'E1' where event_id = 'e1'"),
         ("no_plain_pii", "alter table {t} rename topic to device_id"),
         ("query_token_is_token", "update {t} set query_token = 'call me'"),
     ),
-    *_of(
+    *of(
         "staging",
         "staging.stg_commerce__orders",
         ("amount_minor_conserved", "update {t} set amount_minor = amount_minor * 100"),
     ),
-    *_of(
+    *of(
         "staging",
         "staging.stg_community__accounts",
         ("keys_conserved", "delete from {t} where account_id = 'a1'"),
@@ -196,7 +169,7 @@ STAGING = [
         ),
         ("no_plain_pii", "alter table {t} rename region to phone"),
     ),
-    *_of(
+    *of(
         "staging",
         "staging.stg_community__accounts_history",
         ("keys_conserved", "delete from {t} where account_id = 'a1' and valid_to is not null"),
@@ -210,10 +183,10 @@ STAGING = [
 ]
 
 INTERMEDIATE = [
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_identities",
-        ("key_unique", _twice("id = 'a1'")),
+        ("key_unique", twice("id = 'a1'")),
         (
             "key_given",
             "update {t} set person_id = null where id = 't9'; insert into {t}"
@@ -234,19 +207,19 @@ INTERMEDIATE = [
         ),
         ("records_present", "delete from {t} where id = 'a4'"),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_persons",
-        ("key_unique", _twice("is_staff")),
+        ("key_unique", twice("is_staff")),
         ("same_persons", "delete from {t} where is_staff"),
         ("counts_as_defined", "update {t} set counts = true where is_excluded"),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_activity",
         ("events_conserved", "delete from {t} where action = 'publish' and event_id = 'c1'"),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_identity_days",
         (
@@ -259,7 +232,7 @@ INTERMEDIATE = [
         ("events_conserved", "delete from {t} where activity_date = date '2026-01-05'"),
         ("parts_within", "update {t} set contributions = active_events + 1"),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_person_days",
         (
@@ -272,7 +245,7 @@ INTERMEDIATE = [
             "update {t} set active_events = active_events + 1",
         ),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_contents",
         (
@@ -282,26 +255,26 @@ INTERMEDIATE = [
         ("contents_conserved", "delete from {t} where content_id = 'c1'"),
         ("origin_known", "update {t} set origin = 'human'"),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_node_ancestors",
-        ("key_unique", _twice("node_id = 'n1'")),
+        ("key_unique", twice("node_id = 'n1'")),
         ("itself_first", "update {t} set depth = depth + 1"),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_groups",
-        ("key_unique", _twice("group_id = 'g1'")),
+        ("key_unique", twice("group_id = 'g1'")),
         ("records_present", "delete from {t} where group_id = 'g1'"),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_membership_changes",
         ("kind_known", "update {t} set kind = 'enter' where kind = 'join'"),
         ("delta_as_kind", "update {t} set kind = 'join' where kind = 'leave'"),
-        ("in_or_out", _twice("kind = 'inferred_join'")),
+        ("in_or_out", twice("kind = 'inferred_join'")),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_orders",
         ("key_unique", "update {t} set order_id = 'o1'"),
@@ -315,7 +288,7 @@ INTERMEDIATE = [
         ),
         ("rates_found", "update {t} set reporting_minor = null where currency <> 'CNY'"),
     ),
-    *_of(
+    *of(
         "intermediate",
         "intermediate.int_refunds",
         (
@@ -330,20 +303,20 @@ INTERMEDIATE = [
 _PRIVATE = "alter table {t} add column phone varchar"
 
 MARTS = [
-    *_of(
+    *of(
         "marts",
         "dim.dates",
-        ("key_unique", _twice("date = date '2026-01-05'"), "every_date"),
+        ("key_unique", twice("date = date '2026-01-05'"), "every_date"),
         ("every_date", "delete from {t} where date = date '2026-01-05'"),
         ("day_type_known", "update {t} set day_type = 'monday' where date = date '2026-01-05'"),
         ("weeks_start_monday", "update {t} set week_start = week_start - 1"),
         ("complete_to_as_of", "update {t} set is_complete = false"),
         ("no_private_columns", _PRIVATE),
     ),
-    *_of(
+    *of(
         "marts",
         "dim.persons",
-        ("key_unique", _twice("is_staff")),
+        ("key_unique", twice("is_staff")),
         (
             "person_opaque",
             "update {t} set person_id = 'a1' where is_staff",
@@ -356,10 +329,10 @@ MARTS = [
         ),
         ("first_dates_agree", "update {t} set first_active_date = date '2020-01-01'"),
     ),
-    *_of(
+    *of(
         "marts",
         "dim.identities",
-        ("key_unique", _twice("id = 'a1'")),
+        ("key_unique", twice("id = 'a1'")),
         (
             "id_kind_known",
             "update {t} set id_kind = 'phone' where id = 'a1'",
@@ -371,10 +344,10 @@ MARTS = [
             " person_id from intermediate.int_identities where is_erased",
         ),
     ),
-    *_of(
+    *of(
         "marts",
         "dim.nodes",
-        ("key_unique", _twice("node_id = 'n1'")),
+        ("key_unique", twice("node_id = 'n1'")),
         (
             "level_known",
             "update {t} set level = 'planet' where node_id = 'n3'",
@@ -382,32 +355,32 @@ MARTS = [
         ("nodes_conserved", "delete from {t} where node_id = 'n3'"),
         ("own_level", "update {t} set circle_id = channel_id"),
     ),
-    *_of(
+    *of(
         "marts",
         "dim.groups",
-        ("key_unique", _twice("group_id = 'g1'")),
+        ("key_unique", twice("group_id = 'g1'")),
         ("key_given", "update {t} set group_id = null where group_id = 'g1'"),
     ),
-    *_of(
+    *of(
         "marts",
         "dim.contents",
         ("key_unique", "update {t} set content_id = 'c1'"),
         ("origin_known", "update {t} set origin = 'human'"),
         ("contents_conserved", "delete from {t} where content_id = 'c1'"),
     ),
-    *_of(
+    *of(
         "marts",
         "dim.campaigns",
-        ("key_unique", _twice("true")),
+        ("key_unique", twice("true")),
         ("kind_known", "update {t} set kind = 'party'"),
     ),
-    *_of(
+    *of(
         "marts",
         "dim.scenes",
-        ("key_unique", _twice("true")),
+        ("key_unique", twice("true")),
         ("key_given", "update {t} set group_id = null"),
     ),
-    *_of(
+    *of(
         "marts",
         "users.daily_active",
         (
@@ -449,10 +422,10 @@ MARTS = [
         ),
         ("no_private_columns", _PRIVATE),
     ),
-    *_of(
+    *of(
         "marts",
         "users.node_daily_active",
-        ("key_unique", _twice("true")),
+        ("key_unique", twice("true")),
         (
             "not_after_as_of",
             "insert into {t} select * replace (date '2026-02-01' as date) from {t}",
@@ -462,7 +435,7 @@ MARTS = [
         ("dau_positive", "update {t} set dau = 0 where node_id = 'n3'"),
         ("within_source", "update {t} set dau = dau + 9"),
     ),
-    *_of(
+    *of(
         "marts",
         "content.daily_performance",
         (
@@ -488,7 +461,7 @@ MARTS = [
         ("likes_not_below_zero", "update {t} set likes = -1 where likes = 1"),
         ("no_more_than_events", "update {t} set shares = shares * 2"),
     ),
-    *_of(
+    *of(
         "marts",
         "engagement.group_daily",
         (
@@ -528,7 +501,7 @@ MARTS = [
             "update {t} set messages = messages + 100, interactions = interactions + 100",
         ),
     ),
-    *_of(
+    *of(
         "marts",
         "revenue.daily",
         (
@@ -561,40 +534,40 @@ MARTS = [
 ]
 
 QUALITY = [
-    *_of(
+    *of(
         "marts",
         "quality.ingestion",
         ("lines_balance", "update {t} set lines_read = lines_read + 1"),
         ("files_conserved", "delete from {t} where log = 'group/messages'"),
     ),
-    *_of(
+    *of(
         "marts",
         "quality.rejected",
         ("key_given", "insert into {t} (file) values ('x')"),
         ("lines_conserved", "insert into {t} (file, reason, line) values ('x', 'malformed', 1)"),
     ),
-    *_of(
+    *of(
         "marts",
         "quality.freshness",
         ("key_unique", "update {t} set log = 'group/groups' where log = 'group/messages'"),
         ("every_log", "delete from {t} where log = 'group/messages'"),
     ),
-    *_of(
+    *of(
         "marts",
         "quality.reconciliation",
-        ("key_unique", _twice("stage_pair like 'raw.group__messages%'")),
+        ("key_unique", twice("stage_pair like 'raw.group__messages%'")),
         ("nothing_unexplained", "update {t} set unexplained = 1"),
     ),
-    *_of(
+    *of(
         "marts",
         "quality.metrics",
-        ("key_unique", _twice("id = (select min(id) from {t})")),
+        ("key_unique", twice("id = (select min(id) from {t})")),
         ("key_given", "update {t} set formula = null where id = (select min(id) from {t})"),
     ),
 ]
 
 EXPORT = [
-    *_of(
+    *of(
         "export",
         "information_schema.tables",
         (
@@ -606,12 +579,12 @@ EXPORT = [
         ("tables_only", "drop table revenue.daily; create view revenue.daily as select 1 as one"),
         ("no_private_columns", "alter table dim.persons add column email varchar"),
     ),
-    *_of(
+    *of(
         "export",
         "quality.validations",
         ("rows_known", "insert into {t} (run) values ('never')"),
     ),
-    *_of(
+    *of(
         "export",
         "revenue.daily",
         ("same_columns", "alter table {t} rename payers to buyers"),
@@ -625,4 +598,4 @@ EXPORT = [
     ),
 ]
 
-MUTATIONS = RAW + STAGING + INTERMEDIATE + MARTS + QUALITY
+MUTATIONS = RAW + STAGING + INTERMEDIATE + MARTS + USERS + CONTENT + QUALITY

@@ -1,0 +1,197 @@
+"""What the code location declares, held against the contracts, the dbt project and the rules."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from data_quality.catalogue import STAGES
+from data_quality.checks import list_expectations
+from orchestration.contracts import contracts
+from orchestration.defs import build_defs
+from orchestration.defs.gates import SERVED
+from orchestration.defs.resources import POOL, instance_path
+from orchestration.settings import Settings
+from orchestration.transform import ensure_manifest, read_manifest
+from tests.support import test_settings
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return test_settings(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def manifest(settings: Settings) -> dict[str, Any]:
+    return read_manifest(settings)
+
+
+@pytest.fixture(scope="module")
+def definitions(settings: Settings, manifest: dict[str, Any]) -> dg.Definitions:
+    found = build_defs(settings=settings)
+    dg.Definitions.validate_loadable(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def graph(definitions: dg.Definitions) -> Any:
+    return definitions.resolve_asset_graph()
+
+
+def models(manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    kinds = ("model", "seed")
+    return [node for node in manifest["nodes"].values() if node["resource_type"] in kinds]
+
+
+def key(node: dict[str, Any]) -> dg.AssetKey:
+    return dg.AssetKey([node["schema"], node["alias"] or node["name"]])
+
+
+def test_every_raw_log_every_model_and_every_target_is_an_asset(
+    graph: Any, manifest: dict[str, Any]
+) -> None:
+    expected = {dg.AssetKey(["raw", contract.table]) for contract in contracts().values()}
+    expected |= {key(node) for node in models(manifest)}
+    expected |= {
+        dg.AssetKey(["serving", name])
+        for name in ("marts_duckdb", "marts_parquet", "quality_report")
+    }
+    ledgers = {found for found in graph.executable_asset_keys if found.path[0] in ("control",)}
+    ledgers |= {dg.AssetKey(["quarantine", "lines"])}
+    assert graph.executable_asset_keys - ledgers == expected
+
+
+def test_groups_are_the_layers(graph: Any, manifest: dict[str, Any]) -> None:
+    for contract in contracts().values():
+        assert graph.get(dg.AssetKey(["raw", contract.table])).group_name == "raw"
+    for node in models(manifest):
+        layer = "seeds" if node["resource_type"] == "seed" else node["fqn"][1]
+        assert graph.get(key(node)).group_name == layer
+    assert all(graph.get(found).owners for found in graph.executable_asset_keys)
+
+
+def test_dependencies_are_those_of_dbt_down_to_the_raw_logs(
+    graph: Any, manifest: dict[str, Any]
+) -> None:
+    nodes = manifest["nodes"] | manifest["sources"]
+    for node in models(manifest):
+        parents = set()
+        for parent in node.get("depends_on", {}).get("nodes", []):
+            found = nodes[parent]
+            name = found["name"] if found["resource_type"] == "source" else found["alias"]
+            parents.add(dg.AssetKey([found["schema"], name]))
+        assert graph.get(key(node)).parent_keys == parents, node["name"]
+    marts = {key(node) for node in models(manifest) if node["fqn"][1] == "marts"}
+    assert graph.get(SERVED).parent_keys == marts
+    for contract in contracts().values():
+        assert graph.get(dg.AssetKey(["control", "parameters"])).parent_keys >= {
+            dg.AssetKey(["raw", contract.table])
+        }
+
+
+def test_every_expectation_is_one_check_and_critical_ones_block(graph: Any) -> None:
+    checks = {
+        check_key: graph.get(check_key)
+        for check_key in graph.asset_check_keys
+        if check_key.name.startswith("gate_") or check_key.asset_key == SERVED
+    }
+    expected = Counter(
+        (stage, check.blocking) for stage in STAGES for check in list_expectations(stage)
+    )
+    assert len(checks) == expected.total()
+    assert sum(node.blocking for node in checks.values()) == sum(
+        count for (_, blocking), count in expected.items() if blocking
+    )
+
+
+def test_dbt_tests_are_checks_too(graph: Any, manifest: dict[str, Any]) -> None:
+    tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
+    checks = {found.name for found in graph.asset_check_keys}
+    attached = [node for node in tests if node.get("attached_node")]
+    assert {node["name"] for node in attached} <= checks
+
+
+def test_steps_take_turns_on_the_warehouse(definitions: dg.Definitions) -> None:
+    job = definitions.resolve_job_def("build")
+    assert {node.name: node.definition.pool for node in job.nodes} == {
+        node.name: POOL for node in job.nodes
+    }
+    assert job.executor_def.name == "in_process"
+
+
+def test_jobs_schedule_and_sensor(definitions: dg.Definitions, settings: Settings) -> None:
+    jobs = {job.name for job in definitions.resolve_all_job_defs()}
+    assert jobs >= {"build", "full_refresh", "backfill"}
+    window = "control__window_dates"
+    steps = {
+        name: {node.name for node in definitions.resolve_job_def(name).nodes}
+        for name in ("build", "full_refresh", "backfill")
+    }
+    assert steps["build"] == steps["full_refresh"] == steps["backfill"] - {window}
+    assert window in steps["backfill"]
+    assert definitions.resolve_job_def("full_refresh").tags["tandem/full_refresh"] == "true"
+    (schedule,) = definitions.schedules or []
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == (
+        "0 3 * * *",
+        settings.timezone,
+        "build",
+    )
+    (sensor,) = definitions.sensors or []
+    assert (sensor.name, sensor.job_name) == ("landing", "build")
+
+
+def test_the_sensor_asks_once_for_the_same_files(
+    definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
+    (sensor,) = definitions.sensors or []
+    assert isinstance(sensor, dg.SensorDefinition)
+    with dg.build_sensor_context() as context:
+        assert not sensor.evaluate_tick(context).run_requests
+        folder = tmp_path / "landing" / "community" / "events"
+        folder.mkdir(parents=True)
+        (folder / "a.jsonl").write_text("{}\n", encoding="utf-8")
+        first = sensor.evaluate_tick(context).run_requests or []
+        again = sensor.evaluate_tick(context).run_requests or []
+        assert [request.run_key for request in first] == [request.run_key for request in again]
+        (folder / "b.jsonl").write_text("{}\n", encoding="utf-8")
+        more = sensor.evaluate_tick(context).run_requests or []
+    assert len(first) == len(more) == 1
+    assert more[0].run_key != first[0].run_key
+
+
+def test_the_manifest_is_parsed_only_when_the_project_changed(
+    settings: Settings, manifest: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestration import transform
+
+    path = ensure_manifest(settings)
+    before = path.stat().st_mtime_ns
+    assert ensure_manifest(settings).stat().st_mtime_ns == before
+    parsed = []
+    monkeypatch.setattr(transform, "project_fingerprint", lambda: "other")
+    monkeypatch.setattr(transform.DbtSession, "parse", lambda session: parsed.append(session))
+    ensure_manifest(settings)
+    assert len(parsed) == 1
+
+
+def test_the_instance_is_quiet_and_lets_one_run_write(tmp_path: Path) -> None:
+    folder = instance_path(test_settings(tmp_path / "it's here"))
+    text = (folder / "dagster.yaml").read_text(encoding="utf-8")
+    assert json.dumps(str(folder / "events")) in text
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        assert not instance.telemetry_enabled
+        assert not instance.nux_enabled
+        assert instance.event_log_storage.__class__.__name__ == "EventLog"
+        config = instance.get_concurrency_config()
+        assert config.pool_config.default_pool_limit == 1
+        assert str(config.pool_config.pool_granularity).endswith("RUN")
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
+    instance_path(test_settings(tmp_path / "it's here"))
+    assert (folder / "dagster.yaml").read_text(encoding="utf-8").startswith("telemetry")
