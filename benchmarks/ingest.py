@@ -40,10 +40,12 @@ def make(folder: Path, events: int, files: int, seed: int = 1) -> None:
     rng = random.Random(seed)
     for number in range(files):
         count = events // files + (number < events % files)
-        with (folder / f"events-{number:03}.jsonl.zst").open("wb") as handle:
-            with zstandard.ZstdCompressor().stream_writer(handle) as writer:
-                for chunk in _lines(rng, count, number):
-                    writer.write(chunk)
+        with (
+            (folder / f"events-{number:03}.jsonl.zst").open("wb") as handle,
+            zstandard.ZstdCompressor().stream_writer(handle) as writer,
+        ):
+            for chunk in _lines(rng, count, number):
+                writer.write(chunk)
 
 
 def _lines(rng: random.Random, count: int, number: int) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import duckdb
@@ -42,6 +43,8 @@ from orchestration.warehouse import open_warehouse
 BATCH_BYTES = 512 << 20
 BATCH_FILES = 2000
 _CHUNK_RECORDS = 20_000
+# Longer lines need more memory than a connection beside the warehouse's is given.
+_SIDE_LINE = 16 << 20
 _CHUNK_BYTES = 32 << 20
 
 
@@ -554,10 +557,47 @@ class Batch:
             self._recheck(entry)
 
     def _load_json(self, contract: LogContract, entries: list[Taken]) -> None:
-        longest = max(entry.scan.longest for entry in entries)
-        source = readers.json_source([entry.path for entry in entries], longest)
-        limit = self.settings.max_line_bytes
-        fast = readers.fast_json_sql(contract, self.clock, source, limit)
+        """Regular files by the cheapest read; what that cannot vouch for by the general one."""
+        regular = [entry for entry in entries if entry.scan.shape.regular]
+        general = [entry for entry in entries if not entry.scan.shape.regular]
+        if regular:
+            general += self._load_regular(contract, regular)
+        if general:
+            self._insert_fast(contract, general, regular=False)
+            for entry, wanted in self._odd_lines(contract, general, regular=False):
+                self._load_carefully(contract, entry, wanted)
+
+    def _load_regular(self, contract: LogContract, entries: list[Taken]) -> list[Taken]:
+        """Load regular files; gives back those whose bytes hold more than the rows explain."""
+        self._insert_fast(contract, entries, regular=True)
+        first = min(entry.file_id for entry in entries)
+        explained = {
+            file_id: (names, quotes)
+            for file_id, names, quotes in self.connection.execute(
+                readers.shape_sql(contract, first)
+            ).fetchall()
+        }
+        odd = {id(entry): wanted for entry, wanted in self._odd_lines(contract, entries, True)}
+        unexplained = []
+        for entry in entries:
+            names, quotes = explained.get(entry.file_id, (0, 0))
+            wanted = odd.get(id(entry))
+            if wanted is not None:
+                pieces = content(entry.path, entry.landed.compression)
+                for line in pick(json_lines(pieces, self.settings.max_line_bytes), wanted):
+                    names += line.data.count(b'":')
+                    quotes += line.data.count(b'"')
+            if (names, quotes) == (entry.scan.shape.names, entry.scan.shape.quotes):
+                if wanted is not None:
+                    self._load_carefully(contract, entry, wanted)
+            else:
+                unexplained.append(entry)
+        if unexplained:
+            ids = ", ".join(str(entry.file_id) for entry in unexplained)
+            self.connection.execute(f"delete from raw.{contract.table} where _file_id in ({ids})")
+        return unexplained
+
+    def _insert_fast(self, contract: LogContract, entries: list[Taken], regular: bool) -> None:
         ids = [entry.file_id for entry in entries]
         file_id = f"list_extract({ids}, cast(file_index + 1 as bigint))"
         if ids == list(range(ids[0], ids[0] + len(ids))):
@@ -569,20 +609,49 @@ class Batch:
                 {self._columns(contract)},
                 cast(null as varchar) as _extra,
                 {file_id} as _file_id
-            from ({fast})
+            from ({self._fast(contract, entries, regular, numbered=False)})
             where is_fast
             """,
         )
         self._count_inserted(contract, entries)
-        for entry in entries:
-            if entry.inserted == entry.lines:
-                continue
-            wanted = None
-            if entry.inserted:
-                source = readers.json_source([entry.path], entry.scan.longest)
-                fast = readers.fast_json_sql(contract, self.clock, source, limit, numbered=True)
-                wanted = self._positions(f"select line from ({fast}) where not is_fast")
-            self._load_carefully(contract, entry, wanted)
+
+    def _fast(
+        self, contract: LogContract, entries: list[Taken], regular: bool, numbered: bool
+    ) -> str:
+        return readers.fast_json_sql(
+            contract,
+            self.clock,
+            [entry.path for entry in entries],
+            max(entry.scan.longest for entry in entries),
+            self.settings.max_line_bytes,
+            regular=regular,
+            numbered=numbered,
+        )
+
+    def _odd_lines(
+        self, contract: LogContract, entries: list[Taken], regular: bool
+    ) -> Iterator[tuple[Taken, list[int] | None]]:
+        """The files with lines that are not fast, and where these stand; None for all of them."""
+        odd = [entry for entry in entries if entry.inserted != entry.lines]
+
+        def find(entry: Taken) -> list[int] | None:
+            if not entry.inserted:
+                return None if not regular else list(range(1, entry.lines + 1))
+            fast = self._fast(contract, [entry], regular, numbered=True)
+            query = f"select line from ({fast}) where not is_fast order by line"
+            if entry.scan.longest > _SIDE_LINE:
+                with lock:
+                    found = self.connection.execute(query).fetchall()
+            else:
+                # A connection of its own, since the warehouse's runs one query at a time.
+                with duckdb.connect(config={"threads": "1", "memory_limit": "256MB"}) as one:
+                    one.execute("set timezone = 'UTC'")
+                    found = one.execute(query).fetchall()
+            return [int(line) for (line,) in found]
+
+        lock = Lock()
+        with ThreadPoolExecutor(self.settings.threads) as pool:
+            yield from zip(odd, pool.map(find, odd), strict=True)
 
     def _load_texts(self, contract: LogContract, entry: Taken) -> None:
         """A CSV or Parquet file by SQL alone; only CSV records that fail are looked at again."""

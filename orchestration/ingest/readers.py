@@ -38,52 +38,90 @@ def _unglobbed(name: str) -> str:
     return "".join(f"[{char}]" if char in "*?[" else char for char in name)
 
 
-def json_source(paths: Sequence[Path], longest: int) -> str:
-    """Non-blank JSON lines as `json` (NULL when malformed) and `file_index`."""
-    size = max(longest + 1024, 16 << 20)
-    return (
-        f"read_ndjson_objects({source_list(paths)}, ignore_errors = true, "
-        f"maximum_object_size = {size}, hive_partitioning = false)"
-    )
-
-
 def fast_json_sql(
-    contract: LogContract, clock: Clock, source: str, max_line_bytes: int, numbered: bool = False
+    contract: LogContract,
+    clock: Clock,
+    paths: Sequence[Path],
+    longest: int,
+    max_line_bytes: int,
+    *,
+    regular: bool = False,
+    numbered: bool = False,
 ) -> str:
-    """Typed columns of each line, `file_index`, `line` and `is_fast`.
+    """Typed columns of each non-blank line, `file_index`, `line` and `is_fast`.
 
     `is_fast` is true only for lines that are accepted for certain, without an unknown field and
-    with every text exact; about the others the careful path decides. `numbered` makes `line`
-    the position among the file's non-blank lines, and reads one file in one thread.
+    with every text exact; about the others the careful path decides. For `regular` files that
+    holds under the condition that `shape_sql` agrees with the scan: it spares a second parse.
+    `numbered` makes `line` the position in the file, and reads one file in one thread.
     """
     fields = contract.all_fields
-    spec = json.dumps({field.name: "VARCHAR" for field in fields})
-    columns = ", ".join(f"x.{quote(field.name)} as {quote(field.name)}" for field in fields)
     typed = "".join(f", {_fast_typed(field)} as {_typed_name(field)}" for field in fields)
     output = ", ".join(f"{_typed_name(field)} as {quote(field.name)}" for field in fields)
-    line = "row_number() over () as line, " if numbered else "0 as line, "
+    line = "row_number() over () as line" if numbered else "0 as line"
+    options = (
+        f"{source_list(paths)}, ignore_errors = true, hive_partitioning = false, "
+        f"maximum_object_size = {max(longest + 1024, 16 << 20)}"
+    )
+    spec = json.dumps({field.name: "VARCHAR" for field in fields})
+    if regular:
+        names = ", ".join(quote(field.name) for field in fields)
+        columns = spec.replace('"', "'")
+        texts = f"""
+            select {line}, file_index, {names}
+            from read_json(
+                {options}, format = 'newline_delimited', columns = {columns}
+            )
+        """
+    else:
+        members = ", ".join(f"x.{quote(field.name)} as {quote(field.name)}" for field in fields)
+        texts = f"""
+            select json, file_index, line, names, {members}
+            from (
+                select
+                    {line},
+                    json,
+                    file_index,
+                    from_json(json, {literal(spec)}) as x,
+                    json_keys(json) as names
+                from read_ndjson_objects({options})
+            )
+        """
+    checks = _field_checks(contract, clock, regular)
+    if not regular:
+        checks += _line_checks(contract, max_line_bytes)
     # The volatile random() keeps the optimizer from pushing the filter below these
     # projections, where each value would be parsed a second time.
     return f"""
         select {output}, file_index, line, coalesce(is_fast, false) as is_fast
         from (
-            select *, {_is_fast(contract, clock, max_line_bytes)} and random() < 2 as is_fast
-            from (
-                select *{typed}
-                from (
-                    select json, file_index, line, names, {columns}
-                    from (
-                        select
-                            {line}
-                            json,
-                            file_index,
-                            from_json(json, {literal(spec)}) as x,
-                            json_keys(json) as names
-                        from {source}
-                    )
-                )
-            )
+            select *, ({") and (".join(checks)}) and random() < 2 as is_fast
+            from (select *{typed} from ({texts}))
         )
+    """
+
+
+def shape_sql(contract: LogContract, first_file: int) -> str:
+    """Per `_file_id` from `first_file` on: the names and quotes that the rows in `raw` explain.
+
+    Holds for compact and for spaced JSON whose texts are quoted and whose integers and
+    booleans are not; anything else makes it differ from the count over the file's bytes.
+    """
+    names, quotes = [], []
+    for field in contract.all_fields:
+        column = quote(field.name)
+        names.append(f"count({column})")
+        bare = field.type in ("integer", "boolean", "list", "object")
+        quotes.append(f"{2 if bare else 4} * count({column})")
+        if _is_nested(field):
+            for sums, text in ((names, '":'), (quotes, '"')):
+                removed = f"strlen(replace({column}, '{text}', ''))"
+                sums.append(f"coalesce(sum((strlen({column}) - {removed}) // {len(text)}), 0)")
+    return f"""
+        select _file_id, {" + ".join(names)} as names, {" + ".join(quotes)} as quotes
+        from raw.{contract.table}
+        where _file_id >= {first_file}
+        group by _file_id
     """
 
 
@@ -104,20 +142,34 @@ def _fast_typed(field: LogField) -> str:
             return typed_sql(field, column)
 
 
-def _is_fast(contract: LogContract, clock: Clock, max_line_bytes: int) -> str:
+def _line_checks(contract: LogContract, max_line_bytes: int) -> list[str]:
+    """What only the whole line shows: unknown and repeated names, and forgiven syntax."""
     fields = contract.all_fields
     given = " + ".join(
         "1" if field.required else f"cast({quote(field.name)} is not null as utinyint)"
         for field in fields
     )
     names = literals(tuple(field.name for field in fields))
-    terms = [
+    loose = [
+        "not (starts_with(json, '{') and ends_with(json, '}'))",
+        "ends_with(json, ',}')",
+        "ends_with(json, ' }')",
+        "ends_with(json, e'\t}')",
+    ]
+    loose += [f"{quote(field.name)} is not null" for field in fields if _is_nested(field)]
+    loosely = " or ".join(loose)
+    return [
         # As many names as values: nothing unknown, nothing twice, no null. Else look closer.
         f"case when len(names) = {given} then true else list_has_all([{names}], names) "
         f"and len(list_distinct(names)) = len(names) end",
         f"strlen(json) <= {max_line_bytes}",
+        f"case when {loosely} then not regexp_matches(json, '{_TRAILING}') else true end",
     ]
-    terms += [f"{quote(field.name)} is not null" for field in fields if field.required]
+
+
+def _field_checks(contract: LogContract, clock: Clock, regular: bool) -> list[str]:
+    fields = contract.all_fields
+    terms = [f"{quote(field.name)} is not null" for field in fields if field.required]
     for rule in contract.rules:
         if rule.at_least_one_of:
             either = " or ".join(f"{quote(name)} is not null" for name in rule.at_least_one_of)
@@ -129,7 +181,7 @@ def _is_fast(contract: LogContract, clock: Clock, max_line_bytes: int) -> str:
                 f"or {quote(needed.field)} = {literal(needed.equals)})"
             )
     for field in fields:
-        check = _fast_check(field, clock)
+        check = _fast_check(field, clock, regular)
         if check:
             column = quote(field.name)
             terms.append(
@@ -137,25 +189,18 @@ def _is_fast(contract: LogContract, clock: Clock, max_line_bytes: int) -> str:
                 if field.required
                 else f"case when {column} is null then true else {check} end"
             )
-    loose = [
-        "not (starts_with(json, '{') and ends_with(json, '}'))",
-        "ends_with(json, ',}')",
-        "ends_with(json, ' }')",
-        "ends_with(json, e'\t}')",
-    ]
-    loose += [f"{quote(field.name)} is not null" for field in fields if _is_nested(field)]
-    loosely = " or ".join(loose)
-    terms.append(f"case when {loosely} then not regexp_matches(json, '{_TRAILING}') else true end")
-    return "(" + ") and (".join(terms) + ")"
+    return terms
 
 
 def _is_nested(field: LogField) -> bool:
     return field.type in ("list", "object")
 
 
-def _fast_check(field: LogField, clock: Clock) -> str:
+def _fast_check(field: LogField, clock: Clock, regular: bool) -> str:
     column, typed = quote(field.name), _typed_name(field)
     match field.type:
+        case "id" | "text" if regular:
+            return f"{column} <> ''"
         case "id" | "text":
             # A lower-case first letter settles it for most ids at the price of two comparisons.
             # Else look for what is no text in JSON, and for a number that lost its own text:

@@ -124,7 +124,7 @@ def test_the_fast_path_takes_nothing_that_the_careful_one_would_not(
         with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
             config = settings_at(Path(home))
             if not fast:
-                patch.setattr(readers, "_is_fast", lambda *_: "false")
+                patch.setattr(readers, "_field_checks", lambda *_: ["false"])
             put(config, EVENTS, "a.jsonl", body)
             ingest(config)
             quarantine = query(
