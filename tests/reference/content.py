@@ -9,7 +9,6 @@ from fractions import Fraction
 from typing import Any
 
 from tests.reference.world import (
-    OPEN,
     Person,
     Row,
     World,
@@ -162,7 +161,7 @@ def response_times(world: World) -> list[Row]:
 
 
 def _answered_within(world: World, pairs: list[tuple[datetime, datetime | None]]) -> Row:
-    """Answers in time among eligible questions; whether 0 or NULL of none eligible is open."""
+    """Answers in time among eligible questions; 0 where none is eligible."""
     row: Row = {}
     for name, window in (
         ("1h", timedelta(hours=1)),
@@ -172,7 +171,7 @@ def _answered_within(world: World, pairs: list[tuple[datetime, datetime | None]]
         eligible = [(asked, answer) for asked, answer in pairs if asked + window <= world.end]
         in_time = sum(answer is not None and answer < asked + window for asked, answer in eligible)
         row[f"eligible_{name}"] = len(eligible)
-        row[f"answered_{name}"] = in_time if eligible else OPEN
+        row[f"answered_{name}"] = in_time
     return row
 
 
@@ -231,7 +230,6 @@ def creators_28d(world: World) -> list[Row]:
         head = reads >= world.parameters.creator_head_reads_28d
         mid = reads >= world.parameters.creator_mid_reads_28d
         revenue = sum((order.amount or 0) - order.refunded for order in orders)
-        is_open = any(order.is_refunded_after(world.as_of) for order in orders)
         rows.append(
             {
                 "person_id": person,
@@ -244,7 +242,7 @@ def creators_28d(world: World) -> list[Row]:
                 ),
                 "followers": len(followers.get(person, set())),
                 "tier": "head" if head else "mid" if mid else "ordinary",
-                "revenue_28d_minor": OPEN if is_open else revenue,
+                "revenue_28d_minor": revenue,
             }
         )
     return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from tests.reference.world import OPEN, Row, World
+from tests.reference.world import Row, World
 
 
 def daily(world: World) -> list[Row]:
@@ -20,7 +20,6 @@ def daily(world: World) -> list[Row]:
         orders = [order for order in world.orders if (order.day, order.core) == (day, core)]
         gmv = sum(order.amount or 0 for order in orders)
         by_order = sum(order.refunded for order in orders)
-        is_open = any(order.is_refunded_after(world.as_of) for order in orders)
         by_refund = sum(
             amount or 0
             for order in world.orders
@@ -35,9 +34,9 @@ def daily(world: World) -> list[Row]:
                 "payers": len({order.person for order in orders}),
                 "gmv_minor": gmv,
                 "refunds_cash_minor": by_refund,
-                "refunds_order_minor": OPEN if is_open else by_order,
+                "refunds_order_minor": by_order,
                 "net_cash_minor": gmv - by_refund,
-                "net_order_minor": OPEN if is_open else gmv - by_order,
+                "net_order_minor": gmv - by_order,
             }
         )
     return rows

@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from tests.reference.world import (
     CORES,
     DAY,
-    OPEN,
     Activity,
     Person,
     Row,
@@ -20,7 +19,6 @@ from tests.reference.world import (
     next_month,
 )
 
-_REFUND_COLUMNS = ("frequency", "monetary_minor", "f_high", "m_high", "segment")
 RANK = {"dormant": 0, "lurker": 1, "active": 2, "core": 3}
 
 
@@ -227,10 +225,7 @@ def tier_transitions(world: World) -> list[Row]:
 
 
 def rfm(world: World) -> list[Row]:
-    """`users.rfm`; erased persons are left out.
-
-    What depends on refunds is open where one came after as_of_date.
-    """
+    """`users.rfm`; erased persons are left out."""
     if world.as_of is None:
         return []
     first = world.as_of - timedelta(days=364)
@@ -257,8 +252,6 @@ def rfm(world: World) -> list[Row]:
             "m_high": high[2],
             "segment": "".join("1" if letter else "0" for letter in high),
         }
-        if any(order.is_refunded_after(world.as_of) for order in own):
-            row |= dict.fromkeys(_REFUND_COLUMNS, OPEN)
         rows.append(row)
     return rows
 

@@ -100,9 +100,10 @@ class Activity:
 
 @dataclass(frozen=True)
 class Order:
-    """An order of a person that counts, with its refunds; `amount` NULL where no rate is known.
+    """An order of a person that counts, with its refunds by as_of_date.
 
-    `raw_*` are in the order's own currency; `refunds` pairs a local date with the amount.
+    `amount` is NULL where no rate is known; `raw_*` are in the order's own currency; `refunds`
+    pairs a local date with the amount.
     """
 
     source: str
@@ -120,13 +121,6 @@ class Order:
     @property
     def refunded(self) -> int:
         return sum(amount for _, amount in self.refunds if amount is not None)
-
-    def is_refunded_after(self, day: date) -> bool:
-        """Whether a refund came after a date.
-
-        The contract does not say whether one after as_of_date counts in the order's net revenue.
-        """
-        return any(refunded_on > day for refunded_on, _ in self.refunds)
 
 
 class World:
@@ -470,7 +464,11 @@ class World:
             if not self.counts(person):
                 continue
             day, currency = self.day(order["paid_at"]), order["currency"]
-            own = refunds.get((order["source"], order["order_id"]), [])
+            own = [
+                refund
+                for refund in refunds.get((order["source"], order["order_id"]), [])
+                if self.as_of is not None and self.day(refund["refunded_at"]) <= self.as_of
+            ]
             found.append(
                 Order(
                     source=order["source"],
