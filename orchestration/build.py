@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from orchestration.errors import GateError, TandemError
 from orchestration.ingest.tables import create_tables
 from orchestration.lock import build_lock
-from orchestration.plan import Plan, make_plan, write_plan
+from orchestration.plan import LAYERS, Plan, make_plan, write_plan
 from orchestration.settings import Settings
 from orchestration.warehouse import literal, open_warehouse
 
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from orchestration.publish import PublishReport
     from orchestration.transform import DbtSession, NodeResult
 
-LAYERS = ("staging", "intermediate", "marts")
 STAGES = (
     "ingest",
     "gate raw",
@@ -268,7 +267,7 @@ def plan_build(build: Build) -> Plan:
 
 
 def run_layer(build: Build, layer: str, models: Sequence[str] | None = None) -> list[NodeResult]:
-    """One dbt invocation for a layer's models and tests, or for the named models of it.
+    """One dbt invocation for a layer's models, or the named ones of it, and then their tests.
 
     Returns every node's outcome. Does not raise when a model or test fails: `build.error` then
     says so; the caller stops there.
@@ -284,6 +283,8 @@ def run_layer(build: Build, layer: str, models: Sequence[str] | None = None) -> 
         # Parsed for the home, so that a rebuild elsewhere does not discard the partial parse.
         build.dbt.settings = build.work
         outcomes = build.dbt.invoke(dbt_arguments(plan, layer, models), check=False)
+        if not any(item.failed for item in outcomes):
+            outcomes += build.dbt.test(layer, models)
         try:
             raise_for_failures(outcomes)
         except TandemError as error:
@@ -304,14 +305,14 @@ def run_layer(build: Build, layer: str, models: Sequence[str] | None = None) -> 
 def dbt_arguments(plan: Plan, layer: str, models: Sequence[str] | None = None) -> list[str]:
     """What dbt is told to build a layer.
 
-    A test runs with the last layer that it reads. Seeds go with staging; unit tests never run
+    Seeds go with staging. Data tests follow the layer (`DbtSession.test`); unit tests never run
     against real data.
     """
     selected = list(models) if models is not None else [f"fqn:tandem.{layer}"]
     if models is None and layer == "staging":
         selected.append("resource_type:seed")
-    arguments = ["build", "--exclude-resource-type", "unit_test", "--select", *selected]
-    arguments += ["--indirect-selection", "buildable"]
+    arguments = ["build", "--exclude-resource-type", "test", "--exclude-resource-type", "unit_test"]
+    arguments += ["--select", *selected]
     return arguments + (["--full-refresh"] if plan.full_refresh else [])
 
 

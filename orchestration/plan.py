@@ -19,6 +19,7 @@ from orchestration.settings import Settings
 from orchestration.warehouse import literal
 
 DBT_PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
+LAYERS = ("staging", "intermediate", "marts")
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
-from orchestration.build import LAYERS, run_layer
+from orchestration.build import run_layer
 from orchestration.defs.resources import OWNERS, POOL, the_build
+from orchestration.plan import LAYERS
 from orchestration.transform import NodeResult
 from orchestration.warehouse import open_warehouse
 

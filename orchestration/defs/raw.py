@@ -1,5 +1,6 @@
 """What ingestion and planning write: an asset a raw log, the ledgers, the parameters."""
 
+import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
@@ -155,10 +156,17 @@ def _plan() -> dg.AssetsDefinition:
 
 
 def _window() -> dg.AssetsDefinition:
+    with warnings.catch_warnings():
+        # Dagster says of each use that the policy is in beta.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return _window_asset(dg.BackfillPolicy.single_run())
+
+
+def _window_asset(policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
     @dg.asset(
         key=WINDOW,
         partitions_def=DATES,
-        backfill_policy=dg.BackfillPolicy.single_run(),
+        backfill_policy=policy,
         group_name="control",
         kinds={"duckdb"},
         owners=OWNERS,
