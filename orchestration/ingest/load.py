@@ -45,7 +45,7 @@ BATCH_FILES = 2000
 _CHUNK_RECORDS = 20_000
 # Longer lines need more memory than a connection beside the warehouse's is given.
 _SIDE_LINE = 16 << 20
-_CHUNK_BYTES = 32 << 20
+_CHUNK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -767,18 +767,23 @@ class Batch:
             f"nullif({quote(item.name)}, '') as {quote(item.name)}" for item in contract.all_fields
         )
         verdict = verdict_sql(contract, self.clock, malformed="is_malformed")
-        # One JSON text rather than an Arrow table: registering one imports pandas, which takes
-        # longer than most loads.
+        # JSON in a literal: DuckDB 1.5 imports pandas for a parameter or an Arrow table, which
+        # takes longer than most loads.
+        text = orjson.dumps(rows).decode()
         self.connection.execute(
             f"""
             create or replace temp table careful as
             select *, {verdict} as verdict
             from (
                 select line, raw, is_malformed, _extra, {texts}
-                from (select unnest(from_json(?, ?), recursive := true))
+                from (
+                    select unnest(
+                        from_json({literal(text)}, {literal(json.dumps([kinds]))}),
+                        recursive := true
+                    )
+                )
             )
-            """,
-            [orjson.dumps(rows).decode(), orjson.dumps([kinds]).decode()],
+            """
         )
         self._insert(
             contract,

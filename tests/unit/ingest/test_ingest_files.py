@@ -303,6 +303,18 @@ def test_unknown_fields_are_kept_and_reported(settings: Settings) -> None:
     assert drift == [("lang", 1), ("n", 1), ("o", 1), ("lang", 1), ("lang", 1)]
 
 
+def test_what_two_faults_of_one_line_cancel_is_still_seen(settings: Settings) -> None:
+    """Unquoted ids are shorter, an unknown field is longer: both counts must disagree."""
+    line = as_jsonl([event(1, account_id=7, content_id=8, node_id=9)]).replace(b", ", b",")
+    line = line.replace(b": ", b":")
+    put(settings, EVENTS, "a.jsonl", line.replace(b"}", b',"x":"y"}') + line.replace(b"e1", b"e2"))
+    blank = line.replace(b'"account_id":7', b'"account_id" :7').replace(b"e1", b"e3")
+    put(settings, EVENTS, "b.jsonl", blank.replace(b"}", b',"x":"y"}'))
+    ingest(settings)
+    kept = {row["event_id"]: row["_extra"] for row in rows(settings, EVENTS, extra=True)}
+    assert kept == {"e1": '{"x":"y"}', "e2": None, "e3": '{"x":"y"}'}
+
+
 def test_parquet_with_native_types(settings: Settings) -> None:
     moment = datetime(2026, 5, 1, 8, tzinfo=UTC)
     table = pyarrow.table(
