@@ -86,53 +86,70 @@ def run_suites(
         raise TandemError(f"no stage {stage!r}: there are {', '.join(STAGES)}")
     wanted = _wanted(stage, tables)
     path = database or (settings.serving_path if stage == "export" else settings.warehouse_path)
+    with reading(settings, stage, path) as connection:
+        return judge(connection, wanted, path=path, run_id=run_id, reuse=reuse)
+
+
+def judge(
+    connection: duckdb.DuckDBPyConnection,
+    wanted: Sequence[Suite],
+    *,
+    path: Path,
+    run_id: str,
+    reuse: bool = True,
+) -> list[Outcome]:
+    """`run_suites` on an open connection, with what its own transaction has changed.
+
+    `wanted` are suites of one stage, `path` is the connection's file. Raises TandemError for a
+    rule without an outcome.
+    """
+    fingerprints = Fingerprints(connection)
+    found = {
+        suite.table: fingerprints.of_suite(suite) if fingerprints.exists(suite.table) else MISSING
+        for suite in wanted
+    }
+    # Earlier verdicts of the export judged a file that is gone by now.
+    stages = {suite.stage for suite in wanted} - {"export"} if reuse else set()
+    earlier = {
+        key: verdicts for stage in stages for key, verdicts in _earlier(connection, stage).items()
+    }
+    kept = {
+        suite.table: earlier[suite.name, found[suite.table]]
+        for suite in wanted
+        if set(earlier.get((suite.name, found[suite.table]), {})) == set(suite.expectations)
+    }
+    to_judge = [
+        suite for suite in wanted if suite.table not in kept and found[suite.table] != MISSING
+    ]
+    judged = _judge(connection, path, to_judge) if to_judge else {}
+    now = datetime.now(UTC).replace(tzinfo=None)
     outcomes: list[Outcome] = []
-    with _reading(settings, stage, path) as connection:
-        fingerprints = Fingerprints(connection)
-        # Earlier verdicts of the export judged a file that is gone by now.
-        earlier = _earlier(connection, stage) if reuse and stage != "export" else {}
-        found = {
-            suite.table: fingerprints.of_suite(suite)
-            if fingerprints.exists(suite.table)
-            else MISSING
-            for suite in wanted
-        }
-        kept = {
-            suite.table: earlier[suite.name, found[suite.table]]
-            for suite in wanted
-            if set(earlier.get((suite.name, found[suite.table]), {})) == set(suite.expectations)
-        }
-        to_judge = [
-            suite for suite in wanted if suite.table not in kept and found[suite.table] != MISSING
-        ]
-        judged = _judge(connection, path, to_judge) if to_judge else {}
-        now = datetime.now(UTC).replace(tzinfo=None)
-        for suite in wanted:
-            results = kept.get(suite.table) or judged.get(suite.table)
-            columns = {rule.id: rule.column for rule in suite.rules}
-            for expectation, severity in suite.expectations.items():
-                if found[suite.table] == MISSING:
-                    result = _Judged(success=False, observed=TABLE_MISSING)
-                elif results is None or expectation not in results:
-                    raise TandemError(f"{suite.name}: {expectation} has no outcome")
-                else:
-                    result = results[expectation]
-                outcomes.append(
-                    Outcome(
-                        run_id=run_id,
-                        stage=stage,
-                        suite=suite.name,
-                        expectation=expectation,
-                        column_name=columns.get(expectation),
-                        # A rule that could not be judged may hide anything.
-                        severity="critical" if result.raised else severity,
-                        success=result.success,
-                        observed=result.observed,
-                        table_name=suite.table,
-                        fingerprint=found[suite.table],
-                        checked_at=now,
-                    )
+    for suite in wanted:
+        results = kept.get(suite.table) or judged.get(suite.table)
+        columns = {rule.id: rule.column for rule in suite.rules}
+        for expectation, severity in suite.expectations.items():
+            if found[suite.table] == MISSING:
+                result = _Judged(success=False, observed=TABLE_MISSING)
+            elif results is None or expectation not in results:
+                raise TandemError(f"{suite.name}: {expectation} has no outcome")
+            else:
+                result = results[expectation]
+            outcomes.append(
+                Outcome(
+                    run_id=run_id,
+                    stage=suite.stage,
+                    suite=suite.name,
+                    expectation=expectation,
+                    column_name=columns.get(expectation),
+                    # A rule that could not be judged may hide anything.
+                    severity="critical" if result.raised else severity,
+                    success=result.success,
+                    observed=result.observed,
+                    table_name=suite.table,
+                    fingerprint=found[suite.table],
+                    checked_at=now,
                 )
+            )
     return outcomes
 
 
@@ -147,7 +164,11 @@ def _wanted(stage: Stage, tables: Collection[str] | None) -> list[Suite]:
 
 
 @contextlib.contextmanager
-def _reading(settings: Settings, stage: Stage, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def reading(settings: Settings, stage: Stage, path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A read-only connection to what a stage judges: it has the key, or the warehouse attached.
+
+    Raises TandemError for a file that is not there or cannot be opened.
+    """
     try:
         if stage != "export":
             with open_warehouse(settings, read_only=True) as connection:

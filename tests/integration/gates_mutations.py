@@ -104,7 +104,12 @@ RAW = [
         ("times_from_2000", "update {t} set occurred_at = timestamp '1970-01-21'"),
         ("files_known", "update {t} set _file_id = 1 where event_id = 'e1'"),
         ("properties_is_json", "update {t} set properties = '[1]' where event_id = 'e1'"),
-        ("types", "alter table {t} alter dwell_ms type varchar", "dwell_ms_in_bounds"),
+        (
+            "types",
+            "create or replace table {t} as"
+            " select * replace (cast(dwell_ms as varchar) as dwell_ms) from {t}",
+            "dwell_ms_in_bounds",
+        ),
         ("columns", "alter table {t} rename topic to subject", "types"),
     ),
     *of(

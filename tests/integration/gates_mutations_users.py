@@ -230,12 +230,12 @@ USERS = [
         (
             "every_month",
             "insert into {t} select * replace (date '2026-02-01' as month,"
-            " 0 as community_only, 0 as group_only, 0 as \"both\", 0 as converted,"
+            ' 0 as community_only, 0 as group_only, 0 as "both", 0 as converted,'
             " 0 as eligible) from {t} limit 1",
         ),
         (
             "eligible_within_community",
-            "update {t} set eligible = community_only + \"both\" + 1"
+            'update {t} set eligible = community_only + "both" + 1'
             " where month = date '2025-11-01'",
             "eligible_recomputed",
         ),

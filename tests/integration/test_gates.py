@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from data_quality.catalogue import STAGES, Stage, suites
-from data_quality.export_rules import CATALOG, published_tables
-from data_quality.runner import Outcome, run_suites
+from data_quality.catalogue import STAGES, Stage, suite, suites
+from data_quality.export_rules import CATALOG, WAREHOUSE, published_tables
+from data_quality.runner import Outcome, judge, run_suites
 from data_quality.verdicts import assert_publishable, record
 from orchestration.errors import GateError
 from orchestration.publish.allowlist import PUBLISHED_SCHEMAS
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, set_key
-from tests.integration.gates_mutations import EXPORT, MUTATIONS, Mutation
+from tests.integration.gates_mutation import Mutation
+from tests.integration.gates_mutations import EXPORT, MUTATIONS
 from tests.integration.gates_world import build
 from tests.support import KEY, test_settings
 
@@ -30,6 +33,32 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         return build(tmp_path_factory.mktemp("good"))
 
 
+@pytest.fixture(scope="module")
+def warehouse(
+    good: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A writable copy, held open: a fault is put in and judged within one transaction."""
+    settings = test_settings(tmp_path_factory.mktemp("faulty"))
+    shutil.copy(good.warehouse_path, settings.warehouse_path)
+    with open_warehouse(settings) as connection:
+        set_key(connection, settings)
+        yield connection, settings.warehouse_path
+
+
+@pytest.fixture(scope="module")
+def publication(
+    good: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A writable publication beside its warehouse, as `reading` opens it for judging."""
+    settings = test_settings(tmp_path_factory.mktemp("published"))
+    shutil.copy(good.warehouse_path, settings.warehouse_path)
+    path = _publish(settings)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute(f"attach '{settings.warehouse_path}' as {WAREHOUSE} (read_only)")
+        yield connection, path
+
+
 @pytest.fixture
 def scratch(good: Settings, tmp_path: Path) -> Settings:
     shutil.copy(good.warehouse_path, tmp_path / good.warehouse_path.name)
@@ -40,18 +69,29 @@ def _failed(outcomes: list[Outcome]) -> set[str]:
     return {outcome.expectation for outcome in outcomes if not outcome.success}
 
 
-def _mutate(settings: Settings, mutation: Mutation) -> None:
-    with open_warehouse(settings) as connection:
-        set_key(connection, settings)
-        schema, table = mutation.table.split(".")
-        view = connection.execute(
-            "select 1 from duckdb_views() where schema_name = ? and view_name = ?", [schema, table]
-        ).fetchone()
-        if view:
-            connection.execute(f"create table main.kept as select * from {mutation.table}")
-            connection.execute(f"drop view {mutation.table}")
-            connection.execute(f"create table {mutation.table} as select * from main.kept")
-        connection.execute(mutation.sql.format(t=mutation.table))
+def _red(connection: duckdb.DuckDBPyConnection, path: Path, mutation: Mutation) -> set[str]:
+    """The rules of the table's suite that fail once the fault is there; it is undone again."""
+    connection.begin()
+    try:
+        _mutate(connection, mutation)
+        wanted = [suite(mutation.stage, mutation.table)]
+        return _failed(judge(connection, wanted, path=path, run_id="bad", reuse=False))
+    finally:
+        connection.rollback()
+
+
+def _mutate(connection: duckdb.DuckDBPyConnection, mutation: Mutation) -> None:
+    schema, table = mutation.table.split(".")
+    view = connection.execute(
+        "select 1 from duckdb_views() where database_name = current_database()"
+        " and not internal and schema_name = ? and view_name = ?",
+        [schema, table],
+    ).fetchone()
+    if view:
+        connection.execute(f"create table main.kept as select * from {mutation.table}")
+        connection.execute(f"drop view {mutation.table}")
+        connection.execute(f"create table {mutation.table} as select * from main.kept")
+    connection.execute(mutation.sql.format(t=mutation.table))
 
 
 def _publish(settings: Settings) -> Path:
@@ -68,19 +108,25 @@ def _publish(settings: Settings) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def verdicts(good: Settings) -> Mapping[Stage, list[Outcome]]:
+    """What is judged of the good warehouse, stage by stage."""
+    return {stage: run_suites(good, stage, run_id="good") for stage in WAREHOUSE_STAGES}
+
+
 @pytest.mark.parametrize("stage", WAREHOUSE_STAGES)
-def test_a_good_warehouse_passes(good: Settings, stage: Stage) -> None:
-    outcomes = run_suites(good, stage, run_id="good")
+def test_a_good_warehouse_passes(verdicts: Mapping[Stage, list[Outcome]], stage: Stage) -> None:
+    outcomes = verdicts[stage]
     assert [outcome for outcome in outcomes if not outcome.success] == []
     judged = {(outcome.table_name, outcome.expectation) for outcome in outcomes}
     assert judged == {(suite.table, name) for suite in suites(stage) for name in suite.expectations}
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=str)
-def test_a_fault_turns_its_rule_red(scratch: Settings, mutation: Mutation) -> None:
-    _mutate(scratch, mutation)
-    outcomes = run_suites(scratch, mutation.stage, run_id="bad", tables=[mutation.table])
-    assert _failed(outcomes) == {mutation.rule, *mutation.also}
+def test_a_fault_turns_its_rule_red(
+    warehouse: tuple[duckdb.DuckDBPyConnection, Path], mutation: Mutation
+) -> None:
+    assert _red(*warehouse, mutation) == {mutation.rule, *mutation.also}
 
 
 def test_a_good_publication_passes(scratch: Settings) -> None:
@@ -91,12 +137,10 @@ def test_a_good_publication_passes(scratch: Settings) -> None:
 
 
 @pytest.mark.parametrize("mutation", EXPORT, ids=str)
-def test_a_faulty_publication_is_seen(scratch: Settings, mutation: Mutation) -> None:
-    path = _publish(scratch)
-    with duckdb.connect(str(path)) as connection:
-        connection.execute(mutation.sql.format(t=mutation.table))
-    outcomes = run_suites(scratch, "export", run_id="bad", tables=[mutation.table])
-    assert _failed(outcomes) == {mutation.rule, *mutation.also}
+def test_a_faulty_publication_is_seen(
+    publication: tuple[duckdb.DuckDBPyConnection, Path], mutation: Mutation
+) -> None:
+    assert _red(*publication, mutation) == {mutation.rule, *mutation.also}
 
 
 def test_every_written_rule_has_a_fault_that_it_sees() -> None:
@@ -104,8 +148,8 @@ def test_every_written_rule_has_a_fault_that_it_sees() -> None:
     kinds = {(one.stage, one.rule) for one in [*MUTATIONS, *EXPORT]}
     untried = []
     for stage in STAGES:
-        for suite in suites(stage):
-            for rule in suite.rules:
+        for each in suites(stage):
+            for rule in each.rules:
                 # Of rules made for many tables alike, one of each kind is enough.
                 alike = (stage, rule.id) in kinds or rule.id.rpartition("_")[2] in (
                     "known",
@@ -115,14 +159,16 @@ def test_every_written_rule_has_a_fault_that_it_sees() -> None:
                     "conserved",
                 )
                 generated = stage in ("raw", "staging", "export") or rule.id == "no_private_columns"
-                if (stage, suite.table, rule.id) not in tried and not (generated and alike):
-                    untried.append(f"{suite.name}: {rule.id}")
+                if (stage, each.table, rule.id) not in tried and not (generated and alike):
+                    untried.append(f"{each.name}: {rule.id}")
     assert untried == []
 
 
-def test_publishing_needs_every_verdict_on_the_very_rows(scratch: Settings) -> None:
+def test_publishing_needs_every_verdict_on_the_very_rows(
+    verdicts: Mapping[Stage, list[Outcome]], scratch: Settings
+) -> None:
     outcomes = [
-        outcome for stage in WAREHOUSE_STAGES for outcome in run_suites(scratch, stage, run_id="r1")
+        replace(outcome, run_id="r1") for stage in WAREHOUSE_STAGES for outcome in verdicts[stage]
     ]
     with open_warehouse(scratch) as connection:
         with pytest.raises(GateError, match="not judged in this run"):
@@ -146,9 +192,9 @@ def test_publishing_needs_every_verdict_on_the_very_rows(scratch: Settings) -> N
 
 
 def test_what_has_not_changed_is_not_judged_again(
-    scratch: Settings, monkeypatch: pytest.MonkeyPatch
+    verdicts: Mapping[Stage, list[Outcome]], scratch: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run_suites(scratch, "marts", run_id="r1")
+    first = [replace(outcome, run_id="r1") for outcome in verdicts["marts"]]
     with open_warehouse(scratch) as connection:
         record(connection, first)
         connection.execute("update revenue.daily set payers = payers + 1")
