@@ -1,8 +1,9 @@
 """Duplicates: of the records of one key, which row stays in `raw`.
 
-The outcome and every file's counts are functions of the set of files taken, not of their order:
-the winner has the smaller `received_at` (null last), then the smaller SHA-256 of its canonical
-JSON, then stands in the file with the smaller SHA-256.
+The winner has the smaller `received_at` (null last), then the smaller SHA-256 of its canonical
+JSON, so which record stays does not depend on the order of arrival. Of identical records the
+one taken first stays, and of those taken together the one in the file with the smaller SHA-256:
+a copy that arrives later counts as `duplicate` in its own file.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
     """Reduce the log's rows to one per key (entity logs: one per state), inside a transaction.
 
     The batch's rows are in `raw`, its files in `control.files`. Rows of earlier batches that
-    lose go to `control.replaced`; the counts of their files are corrected. Where an equal
-    record of an earlier batch stands, only the credit and `received_at` move, not the row.
+    lose go to `control.replaced`; the counts of their files are corrected. An equal entity state
+    of an earlier batch that was received later keeps its row; credit and `received_at` move.
     """
     table = f"raw.{contract.table}"
     columns = ["source", quote(contract.key)]
@@ -39,7 +40,9 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
             *,
             row_number() over (
                 partition by {key}
-                order by received_at asc nulls last, digest asc, file_sha256 asc, row_id asc
+                order by
+                    received_at asc nulls last, digest asc, _batch_id asc, file_sha256 asc,
+                    row_id asc
             ) as place
         from (
             select
@@ -51,11 +54,7 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
         )
         """
     )
-    same = (
-        "true"
-        if contract.kind == "entity"
-        else "won.digest = old.digest and won.received_at is not distinct from old.received_at"
-    )
+    same = "true" if contract.kind == "entity" else "false"
     connection.execute(
         f"""
         create or replace temp table beaten as

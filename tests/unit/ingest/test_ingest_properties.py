@@ -100,8 +100,9 @@ def test_split_order_format_and_runs_do_not_matter(
             ingest(config)
             ledger = query(
                 config,
-                "select format, lines_read, accepted, rejected, duplicates from control.files "
-                "order by sha256",
+                "select cast(sum(lines_read) as bigint), cast(sum(accepted) as bigint), "
+                "cast(sum(rejected) as bigint), cast(sum(duplicates) as bigint) "
+                "from control.files",
             )
             outcomes.append((rows(config, EVENTS), ledger))
     assert outcomes[0][1] == outcomes[1][1]
