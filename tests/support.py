@@ -12,6 +12,7 @@ import duckdb
 import pyarrow as pa
 
 from orchestration.contracts import contracts
+from orchestration.ingest.load import ingest
 from orchestration.ingest.tables import create_tables, raw_columns
 from orchestration.plan import make_plan, write_plan
 from orchestration.settings import Settings
@@ -69,12 +70,22 @@ def build_marts(settings: Settings, logs: Logs, select: str | None = None) -> No
 
     `select` is dbt's; tests that need more than is selected are then left out.
     """
+    with open_warehouse(settings) as connection:
+        fill_raw(connection, logs)
+    _transform(settings, select)
+
+
+def build_landed(settings: Settings, select: str | None = None) -> None:
+    """Ingest what lies in the landing zone, plan, and run dbt as `build_marts` does."""
+    ingest(settings)
+    _transform(settings, select)
+
+
+def _transform(settings: Settings, select: str | None) -> None:
     from orchestration.transform import DbtSession
 
     with open_warehouse(settings) as connection:
-        fill_raw(connection, logs)
-        plan = make_plan(connection, settings)
-        write_plan(connection, settings, plan)
+        write_plan(connection, settings, make_plan(connection, settings))
     session = DbtSession(settings)
     arguments = ["build", "--exclude-resource-type", "unit_test", "--full-refresh"]
     if select:
