@@ -146,10 +146,17 @@ def _build(connection: duckdb.DuckDBPyConnection, *, running: bool) -> BuildStat
         order by number
         """
     ).fetchall()
-    state = row[1]
-    if row[3] is None:
+    build_id, state, started_at, finished_at, as_of_date = row
+    if finished_at is None:
         state = "running" if running else "interrupted"
-    return BuildStatus(row[0], state, *row[2:], stages=[StageStatus(*stage) for stage in stages])
+    return BuildStatus(
+        build_id,
+        state,
+        started_at,
+        finished_at,
+        as_of_date,
+        stages=[StageStatus(*stage) for stage in stages],
+    )
 
 
 def _logs(connection: duckdb.DuckDBPyConnection) -> list[LogStatus]:
@@ -211,7 +218,12 @@ def _gates(connection: duckdb.DuckDBPyConnection, *, why: bool) -> GateStatus:
         passed=len(rows) - len(failed),
         critical=sum(row[3] == "critical" for row in failed),
         warnings=sum(row[3] != "critical" for row in failed),
-        failed=[FailedRule(*row, *_explained(*row[:3], why=why)) for row in failed],
+        failed=[
+            FailedRule(
+                stage, table, rule, severity, observed, *_explained(stage, table, rule, why=why)
+            )
+            for stage, table, rule, severity, observed in failed
+        ],
     )
 
 

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 import dagster as dg
 
@@ -81,8 +82,11 @@ def _ingest() -> dg.AssetsDefinition:
             metadata={
                 "dagster/column_schema": dg.TableSchema(
                     columns=[
-                        dg.TableColumn(*column.strip().rsplit(" ", 1))
-                        for column in CONTROL_TABLES[name].split(",")
+                        dg.TableColumn(column, kind)
+                        for column, kind in (
+                            declared.strip().rsplit(" ", 1)
+                            for declared in CONTROL_TABLES[name].split(",")
+                        )
                     ]
                 )
             },
@@ -97,7 +101,7 @@ def _ingest() -> dg.AssetsDefinition:
         pool=POOL,
         can_subset=True,
     )
-    def ingest(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+    def ingest(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         build = the_build(context)
         selected = context.selected_asset_keys
         wanted = [log for log, contract in contracts().items() if raw_key(contract) in selected]
@@ -142,7 +146,7 @@ def _plan() -> dg.AssetsDefinition:
         required_resource_keys={"build"},
         pool=POOL,
     )
-    def plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         planned = plan_build(the_build(context))
         return dg.MaterializeResult(
             metadata={
@@ -174,7 +178,7 @@ def _window_asset(policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
         required_resource_keys={"build"},
         pool=POOL,
     )
-    def window_dates(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def window_dates(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         days = [date.fromisoformat(key) for key in context.partition_keys]
         set_window(the_build(context), days)
         return dg.MaterializeResult(

@@ -42,7 +42,9 @@ def build_resource(context: dg.InitResourceContext) -> Iterator[Build]:
         yield build
 
 
-def the_build(context: dg.OpExecutionContext | dg.AssetExecutionContext) -> Build:
+def the_build(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
+) -> Build:
     """The run's build."""
     return cast("Build", context.resources.build)
 

@@ -57,7 +57,7 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
                 yield gates.check_result(outcome)
         if failure is not None:
             raise dg.Failure(str(failure)) from failure
-        facts = {
+        facts: dict[str, Any] = {
             "version": report.version,
             "as_of_date": str(report.as_of_date),
             "tables": len(report.tables),
@@ -85,7 +85,7 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
         required_resource_keys={"build"},
         pool=POOL,
     )
-    def quality_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    def quality_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         path = run_report(the_build(context))
         return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(path)})
 

@@ -51,5 +51,5 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
 
     def dispose(self) -> None:
         """Close the file."""
-        super().dispose()
+        super().dispose()  # type: ignore[no-untyped-call]
         self._engine.dispose()

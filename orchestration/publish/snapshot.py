@@ -63,7 +63,7 @@ def publish(
     *,
     tables: Sequence[MartTable],
     rules: str = "",
-    judge: Callable[[duckdb.DuckDBPyConnection], None],
+    judge: Callable[[duckdb.DuckDBPyConnection], object],
     audit: Callable[[Path], None] | None = None,
     on_table: Callable[[str], None] | None = None,
 ) -> PublishReport:
