@@ -41,6 +41,7 @@ MARTS = (
     "acquisition",
     "attribution",
     "creator_payouts",
+    "exceptions",
 )
 MODELS = ("first", "last", "linear", "position", "time_decay", "markov", "shapley")
 Row = dict[str, Any]
@@ -1033,6 +1034,22 @@ def test_creator_payouts(built: Built) -> None:
     assert any(key[2] == "(erased)" for key in found)
 
 
+def test_bad_records_are_reported(built: Built) -> None:
+    found = {row[0] for row in built.query("select exception from revenue.exceptions")}
+    assert found >= {
+        "order_without_rate",
+        "order_of_amount_zero",
+        "order_refunded_beyond_amount",
+        "refund_of_unknown_order",
+        "refund_before_order",
+        "subscription_without_rate",
+        "subscription_period_empty",
+        "subscription_period_overlap",
+        "subscription_gap",
+        "spend_without_rate",
+    }
+
+
 def test_renewals_are_of_ends_that_nothing_carries_on(built: Built) -> None:
     expected: dict[tuple[Any, ...], list[int]] = defaultdict(lambda: [0, 0, 0])
     periods = _periods(built.world)
@@ -1075,7 +1092,7 @@ def test_hand_computed_unit_tests_pass(built: Built) -> None:
         [
             "test",
             "--select",
-            "path:models/marts/revenue,test_type:unit",
+            *(f"{mart},test_type:unit" for mart in MARTS),
             "path:models/intermediate/revenue,test_type:unit",
         ]
     )
