@@ -1,0 +1,226 @@
+"""The real project, from simulated landing files to published marts, through the command line."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings, strategies
+from typer.testing import CliRunner
+
+from orchestration.cli import app
+from simulator import SimulatorConfig, simulate
+from tests.support import KEY
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def landing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated") / "landing"
+    simulate(SimulatorConfig(persons=100, days=14, seed=3), folder)
+    return folder
+
+
+def tandem(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "TANDEM_HOME": str(home),
+        "TANDEM_KEY": KEY,
+        "TANDEM_LOCK_WAIT_SECONDS": "0.5",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "orchestration.cli", *arguments],
+        cwd=ROOT,
+        env=environment | extra,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_landing_files_become_published_marts(tmp_path: Path, landing: Path) -> None:
+    home = tmp_path / "home"
+    built = tandem(home, "build", "--json", TANDEM_LANDING=str(landing))
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert built.stderr == ""
+    report = json.loads(built.stdout)
+    assert report["state"] == "published"
+    assert [stage["passed"] for stage in report["stages"]] == [True] * len(report["stages"])
+    with duckdb.connect(report["serving"], read_only=True) as connection:
+        active = connection.execute(
+            "select max(dau) from users.daily_active where core = 'all' and source = '*'"
+        ).fetchone()
+        private = connection.execute(
+            """
+            select count(*) from duckdb_columns()
+            where schema_name in ('raw', 'staging', 'control', 'quarantine')
+                or column_name in ('display_name', 'phone', 'email', 'union_id', 'device_id')
+            """
+        ).fetchone()
+    assert active is not None
+    assert active[0] > 0
+    assert private == (0,)
+    assert Path(report["report"]).exists()
+    assert (home / "warehouse.duckdb").stat().st_mode & 0o777 == 0o600
+
+    again = tandem(home, "build", TANDEM_LANDING=str(landing))
+    assert again.returncode == 0
+    assert again.stdout.startswith("nothing new; version 1 is published")
+
+    status = json.loads(tandem(home, "status", "--json", TANDEM_LANDING=str(landing)).stdout)
+    assert status["build"]["state"] == "published"
+    assert status["served"]["version"] == 1
+    assert status["gates"]["critical"] == 0
+    assert status["pending_files"] == 0
+    assert {log["log"] for log in status["logs"]} >= {"community/events", "group/messages"}
+
+
+class Place:
+    """One home that worlds take turns in, so that dbt parses the project for it once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = folder / "home"
+        self.kept = folder / "kept"
+        self.kept.mkdir()
+
+    def clear(self) -> None:
+        """Empty the home of all but what dbt knows of the project."""
+        for path in self.home.glob("*"):
+            if path.name == "dbt":
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+    def build(self, *arguments: str) -> dict[str, Any]:
+        """`tandem build`, and what it printed."""
+        result = CliRunner().invoke(app, ["build", "--json", *arguments])
+        assert result.exception is None, result.output
+        found: dict[str, Any] = json.loads(result.stdout)
+        return found
+
+    def keep(self, name: str) -> Path:
+        """A copy of the published file under a name."""
+        return Path(shutil.copy(self.home / "serving" / "marts.duckdb", self.kept / name))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Builds in this process, without the gates: they are not what is compared."""
+    from data_quality import verdicts
+    from orchestration.defs import gates
+    from orchestration.gates import GateWorker
+
+    place = Place(tmp_path_factory.mktemp("place"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(GateWorker, "run", lambda *_, **__: [])
+        patch.setattr(GateWorker, "warm_up", lambda _: None)
+        patch.setattr(verdicts, "assert_publishable", lambda connection, run_id: [])
+        patch.setattr(gates, "list_expectations", lambda stage: ())
+        yield place
+
+
+def differences(one: Path, other: Path) -> dict[str, int]:
+    """Published tables, quality left out, to rows that are in one file only."""
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{one}' as one_file (read_only)")
+        connection.execute(f"attach '{other}' as other_file (read_only)")
+        tables = connection.execute(
+            """
+            select distinct schema_name || '.' || table_name from duckdb_tables()
+            where schema_name not in ('main', 'quality') order by all
+            """
+        ).fetchall()
+        assert tables
+        found = {}
+        for (table,) in tables:
+            rows = connection.execute(
+                f"""
+                (from one_file.{table} except all from other_file.{table})
+                union all
+                (from other_file.{table} except all from one_file.{table})
+                """
+            ).fetchall()
+            if rows:
+                found[table] = len(rows)
+    return found
+
+
+def spread(source: Path, chance: random.Random) -> list[list[tuple[Path, bytes]]]:
+    """Two arrivals that together hold every line of the landing zone, some of them twice."""
+    arrivals: list[list[tuple[Path, bytes]]] = [[], []]
+    for path in sorted(source.rglob("*")):
+        if path.is_dir() or path.name.startswith(("_", ".")) or ".control." in path.name:
+            continue
+        name = path.relative_to(source)
+        content = path.read_bytes()
+        if path.suffix == ".jsonl":
+            lines = content.splitlines(keepends=True)
+            chance.shuffle(lines)
+            cut = chance.randrange(len(lines) + 1)
+            parts = [lines[:cut], lines[cut:] + lines[: chance.randrange(3)]]
+            chance.shuffle(parts)
+            for number, part in enumerate(parts):
+                arrivals[number].append((name.with_stem(f"{name.stem}-{number}"), b"".join(part)))
+        else:
+            first = chance.randrange(2)
+            arrivals[first].append((name, content))
+            if chance.random() < 0.2:
+                renamed = name.with_name(f"again-{name.name}")
+                arrivals[1 - first].append((renamed, content))
+    for arrival in arrivals:
+        chance.shuffle(arrival)
+    return arrivals
+
+
+@settings(
+    max_examples=2,
+    deadline=None,
+    derandomize=True,
+    # A build takes a quarter of a minute: a failure is reported as it is, not made smaller.
+    phases=(Phase.generate,),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(seed=strategies.integers(0, 2**32 - 1))
+def test_splits_orders_repeats_and_full_refresh_give_the_same_marts(
+    seed: int, landing: Path, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TANDEM_KEY", KEY)
+    monkeypatch.setenv("TANDEM_HOME", str(place.home))
+    reference = place.kept / "reference"
+    if not reference.exists():
+        shutil.copytree(landing, place.home / "landing")
+        assert place.build()["state"] == "published"
+        place.keep("reference")
+    place.clear()
+    for arrival in spread(landing, random.Random(seed)):
+        for name, content in arrival:
+            target = place.home / "landing" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        assert place.build("--as-of", "2026-06-30")["state"] == "published"
+    assert differences(reference, place.keep("incremental")) == {}
+    assert place.build("--as-of", "2026-06-30")["state"] == "unchanged"
+    assert place.build("--as-of", "2026-06-30", "--full-refresh")["state"] == "published"
+    assert differences(reference, place.keep("rebuilt")) == {}
+
+
+def test_wrong_use_and_locks_have_their_exit_codes(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert tandem(home, "build", "--as-of", "yesterday").returncode == 2
+    bad = tandem(home, "build", TANDEM_THRESHHOLD="3")
+    assert bad.returncode == 2
+    assert bad.stderr == "tandem: TANDEM_THRESHHOLD: no such setting\n"
+    status = tandem(home, "status")
+    assert status.returncode == 0
+    assert "holds no warehouse yet" in status.stdout
