@@ -11,6 +11,9 @@ from orchestration.defs.resources import FULL_REFRESH_TAG, instance_path
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
 
+RUNS_KEPT = 20
+"""Runs that the instance remembers; each takes some megabytes, for its thousands of checks."""
+
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -27,6 +30,8 @@ def run_job(
     with open_build(
         settings, build_id=build_id, full_refresh=full_refresh, observer=observer
     ) as build:
+        # Loading Great Expectations over there takes as long as loading Dagster here.
+        build.gates.warm_up()
         job = build_defs({"build": build}, settings).resolve_job_def(
             "full_refresh" if full_refresh else "build"
         )
@@ -38,6 +43,8 @@ def run_job(
                 tags={FULL_REFRESH_TAG: "true"} if full_refresh else None,
                 raise_on_error=False,
             )
+            for old in instance.get_run_ids()[RUNS_KEPT:]:
+                instance.delete_run(old)
         if build.error is not None:
             raise build.error
         if not result.success:

@@ -11,7 +11,7 @@ import pytest
 
 from data_quality import checks, runner
 from orchestration.build import STAGES, Observer, StageResult, open_build
-from orchestration.defs import build_defs
+from orchestration.defs import build_defs, headless
 from orchestration.defs.headless import run_job
 from orchestration.defs.raw import WINDOW
 from orchestration.defs.resources import instance_path
@@ -85,6 +85,16 @@ def test_the_job_goes_through_every_stage_and_remembers_the_run(world: World) ->
         assert rows.asset_materialization.metadata["dagster/row_count"].value == 6
         for key in (["serving", "marts_duckdb"], ["serving", "marts_parquet"]):
             assert remembered.get_latest_materialization_event(dg.AssetKey(key)) is not None
+
+
+def test_old_runs_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headless, "RUNS_KEPT", 1)
+    first = run_job(world.settings)
+    world.land([event(9, "2026-01-07")])
+    second = run_job(world.settings)
+    with instance(world) as remembered:
+        assert list(remembered.get_run_ids()) == [second.build_id]
+        assert not remembered.all_logs(first.build_id)
 
 
 @pytest.mark.parametrize(
