@@ -40,7 +40,8 @@ test_settings.__test__ = False  # type: ignore[attr-defined]
 def fill_raw(connection: duckdb.DuckDBPyConnection, logs: Logs, batch_id: int = 1) -> None:
     """Insert records (contract field → value; times as ISO text with offset) as accepted rows.
 
-    What ingestion would do is not checked here: give valid, distinct records.
+    What ingestion would do is not checked here: give valid, distinct records. A state without a
+    `_state_sha256` of its own gets its place in the log, so that of a tie the last one wins.
     """
     # One transaction, one statement a log: each commit waits for the disk.
     connection.begin()
@@ -53,7 +54,7 @@ def fill_raw(connection: duckdb.DuckDBPyConnection, logs: Logs, batch_id: int = 
             row = {name: _value(record.get(name), kind) for name, kind in columns.items()}
             row |= {"_file_id": 1, "_batch_id": batch_id}
             if contract.kind == "entity":
-                row["_state_sha256"] = f"{number:064x}"
+                row["_state_sha256"] = record.get("_state_sha256", f"{number:064x}")
             rows.append(row)
         schema = pa.schema([(name, _ARROW_TYPES[kind]) for name, kind in columns.items()])
         connection.register("incoming", pa.Table.from_pylist(rows, schema=schema))

@@ -82,7 +82,9 @@ def test_conversion_is_exact_and_rounds_half_away(amount: int, rate: object, shi
         " ?::decimal(38, 0) as numerator, ?::decimal(38, 0) as denominator)",
         [amount, str(exact.numerator), str(exact.denominator)],
     ).fetchone()
-    assert row == (half_away(amount * exact),)
+    expected = half_away(amount * exact)
+    # Beyond 64 bits an amount is NULL, like one without a rate.
+    assert row == (expected if expected < 2**63 else None,)
 
 
 def test_conversion_without_a_rate_or_room_is_null() -> None:
