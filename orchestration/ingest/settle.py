@@ -2,8 +2,8 @@
 
 The winner has the smaller `received_at` (null last), then the smaller SHA-256 of its canonical
 JSON, so which record stays does not depend on the order of arrival. Of identical records the
-one taken first stays, and of those taken together the one in the file with the smaller SHA-256:
-a copy that arrives later counts as `duplicate` in its own file.
+one of the file taken first stays (files are taken in order of their paths): a copy that arrives
+later counts as `duplicate` in its own file.
 """
 
 from __future__ import annotations
@@ -40,17 +40,14 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
             *,
             row_number() over (
                 partition by {key}
-                order by
-                    received_at asc nulls last, digest asc, _batch_id asc, file_sha256 asc,
-                    row_id asc
+                order by received_at asc nulls last, digest asc, _file_id asc, row_id asc
             ) as place
         from (
             select
                 {key}, r.rowid as row_id, r.received_at, r._extra, r._file_id, r._batch_id,
-                {digest} as digest, files.sha256 as file_sha256
+                {digest} as digest
             from {table} as r
             inner join contested using ({using})
-            inner join control.files as files on r._file_id = files.file_id
         )
         """
     )
