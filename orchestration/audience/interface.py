@@ -1,4 +1,4 @@
-"""What the builder of a pack, its attackers and its ledger say to each other: data, no behaviour."""
+"""What a pack's builder, its attackers and its ledger say to each other: data, no behaviour."""
 
 from __future__ import annotations
 
@@ -160,16 +160,16 @@ class Redo(Protocol):
     ) -> None:
         """Write `table` in the context's connection, replacing it.
 
-        A rows pack: key columns and `cell_rows`, one row a cell that has k sampled persons; with
-        `filtered` after l, alpha and t too (what the file holds). A counts pack: key columns,
-        `persons` and the measures' exact sums after bounding and clamping, before any noise;
-        `filtered` gives it the same.
+        A rows pack: key columns and `cell_rows`, one row a cell that has k sampled persons. A
+        counts pack: key columns, `persons` and the measures' exact sums after bounding and
+        clamping, before any noise.
 
         Args:
             table: a name not used in the context.
             without: a person_id to leave out.
             coins: the sampling key; the candidate's own when None.
             planted: whether the canaries that are eligible stand among the persons too.
+            filtered: of a rows pack, only what l, alpha and t leave too: the file's cells.
         """
 
 
