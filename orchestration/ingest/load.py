@@ -564,6 +564,7 @@ class Batch:
             general += self._load_regular(contract, regular)
         if general:
             self._insert_fast(contract, general, regular=False)
+            self._count_unknown(contract, general)
             for entry, wanted in self._odd_lines(contract, general, regular=False):
                 self._load_carefully(contract, entry, wanted)
 
@@ -607,7 +608,7 @@ class Batch:
             f"""
             select
                 {self._columns(contract)},
-                cast(null as varchar) as _extra,
+                _extra,
                 {file_id} as _file_id
             from ({self._fast(contract, entries, regular, numbered=False)})
             where is_fast
@@ -697,6 +698,23 @@ class Batch:
             """,
             entry,
         )
+
+    def _count_unknown(self, contract: LogContract, entries: list[Taken]) -> None:
+        """Drift of the rows that came by SQL."""
+        ids = ", ".join(str(entry.file_id) for entry in entries)
+        rows = self.connection.execute(
+            f"""
+            select name, _file_id, count(*)
+            from (
+                select unnest(json_keys(_extra)) as name, _file_id
+                from raw.{contract.table}
+                where _file_id in ({ids}) and _extra is not null
+            )
+            group by name, _file_id
+            """
+        ).fetchall()
+        for name, file_id, lines in rows:
+            self.drift[contract.log, name, file_id] = lines
 
     def _extra_counts(self, source: str) -> dict[str, int]:
         rows = self.connection.execute(

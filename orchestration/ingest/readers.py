@@ -27,6 +27,21 @@ if TYPE_CHECKING:
 # trailing comma, which it forgives.
 _REWRITTEN = r'"[ \t\r]*:[ \t\r]*(-?(0|[1-9][0-9]*)[.eE]|-0)'
 _TRAILING = r",[ \t\r\n]*[}\]]"
+# Unknown members whose text DuckDB gives back exactly: no escapes, no decimals (a zero may have
+# been one, or -0), nothing nested, and names that are no path of their own.
+_UNKNOWN_IS_PLAIN = (
+    "case when unknown is null or len(unknown) = 0 then true "
+    r"else not contains(json, '\') "
+    "and len(list_filter(unknown, name -> not regexp_full_match(name, '[A-Za-z_][A-Za-z0-9_]*') "
+    "or json_type(json, '$.\"' || name || '\"') not in "
+    "('VARCHAR', 'BOOLEAN', 'NULL', 'UBIGINT', 'BIGINT') "
+    "or cast(json_extract(json, '$.\"' || name || '\"') as varchar) = '0')) = 0 end"
+)
+_UNKNOWN_TEXT = (
+    "case when len(unknown) > 0 then '{' || array_to_string(list_transform(unknown, "
+    "name -> '\"' || name || '\":' "
+    "|| cast(json_extract(json, '$.\"' || name || '\"') as varchar)), ',') || '}' end"
+)
 
 
 def source_list(paths: Sequence[Path]) -> str:
@@ -48,11 +63,12 @@ def fast_json_sql(
     regular: bool = False,
     numbered: bool = False,
 ) -> str:
-    """Typed columns of each non-blank line, `file_index`, `line` and `is_fast`.
+    """Typed columns of each non-blank line, `_extra`, `file_index`, `line` and `is_fast`.
 
-    `is_fast` is true only for lines that are accepted for certain, without an unknown field and
-    with every text exact; about the others the careful path decides. For `regular` files that
-    holds under the condition that `shape_sql` agrees with the scan: it spares a second parse.
+    `is_fast` is true only for lines that are accepted for certain, with every text exact; about
+    the others the careful path decides. For `regular` files that holds under the condition that
+    `shape_sql` agrees with the scan: it spares a second parse, and leaves no room for unknown
+    fields.
     `numbered` makes `line` the position in the file, and reads one file in one thread.
     """
     fields = contract.all_fields
@@ -75,16 +91,23 @@ def fast_json_sql(
         """
     else:
         members = ", ".join(f"x.{quote(field.name)} as {quote(field.name)}" for field in fields)
+        known = literals(tuple(field.name for field in fields))
         texts = f"""
-            select json, file_index, line, names, {members}
+            select
+                *,
+                case when len(names) > {_given(contract)}
+                    then list_filter(names, name -> name not in ({known})) end as unknown
             from (
-                select
-                    {line},
-                    json,
-                    file_index,
-                    from_json(json, {literal(spec)}) as x,
-                    json_keys(json) as names
-                from read_ndjson_objects({options})
+                select json, file_index, line, names, {members}
+                from (
+                    select
+                        {line},
+                        json,
+                        file_index,
+                        from_json(json, {literal(spec)}) as x,
+                        json_keys(json) as names
+                    from read_ndjson_objects({options})
+                )
             )
         """
     checks = _field_checks(contract, clock, regular)
@@ -92,8 +115,9 @@ def fast_json_sql(
         checks += _line_checks(contract, max_line_bytes)
     # The volatile random() keeps the optimizer from pushing the filter below these
     # projections, where each value would be parsed a second time.
+    extra = "cast(null as varchar)" if regular else _UNKNOWN_TEXT
     return f"""
-        select {output}, file_index, line, coalesce(is_fast, false) as is_fast
+        select {output}, {extra} as _extra, file_index, line, coalesce(is_fast, false) as is_fast
         from (
             select *, ({") and (".join(checks)}) and random() < 2 as is_fast
             from (select *{typed} from ({texts}))
@@ -125,6 +149,14 @@ def shape_sql(contract: LogContract, first_file: int) -> str:
     """
 
 
+def _given(contract: LogContract) -> str:
+    """How many of the contract's fields a line gives a value for."""
+    return " + ".join(
+        "1" if field.required else f"cast({quote(field.name)} is not null as utinyint)"
+        for field in contract.all_fields
+    )
+
+
 def _typed_name(field: LogField) -> str:
     if field.type in ("timestamp", "integer", "date", "boolean", "list", "object"):
         return f'"_{field.name}"'
@@ -145,11 +177,6 @@ def _fast_typed(field: LogField) -> str:
 def _line_checks(contract: LogContract, max_line_bytes: int) -> list[str]:
     """What only the whole line shows: unknown and repeated names, and forgiven syntax."""
     fields = contract.all_fields
-    given = " + ".join(
-        "1" if field.required else f"cast({quote(field.name)} is not null as utinyint)"
-        for field in fields
-    )
-    names = literals(tuple(field.name for field in fields))
     loose = [
         "not (starts_with(json, '{') and ends_with(json, '}'))",
         "ends_with(json, ',}')",
@@ -160,8 +187,8 @@ def _line_checks(contract: LogContract, max_line_bytes: int) -> list[str]:
     loosely = " or ".join(loose)
     return [
         # As many names as values: nothing unknown, nothing twice, no null. Else look closer.
-        f"case when len(names) = {given} then true else list_has_all([{names}], names) "
-        f"and len(list_distinct(names)) = len(names) end",
+        f"case when len(names) = {_given(contract)} then true "
+        f"else len(list_distinct(names)) = len(names) and {_UNKNOWN_IS_PLAIN} end",
         f"strlen(json) <= {max_line_bytes}",
         f"case when {loosely} then not regexp_matches(json, '{_TRAILING}') else true end",
     ]

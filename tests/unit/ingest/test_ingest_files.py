@@ -30,6 +30,7 @@ from orchestration.ingest import (
     show_quarantine,
 )
 from orchestration.ingest.landing import FORMATS
+from orchestration.ingest.load import Batch
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
 from tests.unit.ingest.landing_files import (
@@ -302,6 +303,23 @@ def test_unknown_fields_are_kept_and_reported(settings: Settings) -> None:
     assert report.drift == {(EVENTS, "lang"): 3, (EVENTS, "n"): 1, (EVENTS, "o"): 1}
     drift = query(settings, "select field, lines from control.schema_drift order by file_id, field")
     assert drift == [("lang", 1), ("n", 1), ("o", 1), ("lang", 1), ("lang", 1)]
+
+
+def test_plain_unknown_fields_need_no_python(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Batch, "_load_carefully", None)
+    extras = [{"lang": "中"}, {"n": -7, "lang": "zh"}, {"b": True, "nothing": None}]
+    records = [event(number) | extra for number, extra in enumerate(extras, 1)]
+    put(settings, EVENTS, "a.jsonl", as_jsonl(records))
+    report = ingest(settings)
+    kept = {row["event_id"]: row["_extra"] for row in rows(settings, EVENTS, extra=True)}
+    assert {name: json.loads(text) for name, text in kept.items()} == {
+        f"e{number}": extra for number, extra in enumerate(extras, 1)
+    }
+    assert report.drift == {
+        (EVENTS, name): n for name, n in {"lang": 2, "n": 1, "b": 1, "nothing": 1}.items()
+    }
 
 
 def test_what_two_faults_of_one_line_cancel_is_still_seen(settings: Settings) -> None:

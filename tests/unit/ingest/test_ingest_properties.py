@@ -60,7 +60,11 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
         st.dictionaries(TEXTS, st.one_of(st.integers(), st.floats(-9, 9), TEXTS), max_size=2),
     ),
     "received_at": st.sampled_from([None, "2026-05-02T00:00:00Z", "2026-05-03T00:00:00Z"]),
-    "unknown": st.one_of(st.none(), TEXTS, st.floats(allow_nan=False)),
+    "unknown": st.one_of(
+        st.none(), TEXTS, st.floats(allow_nan=False), st.booleans(), st.integers(-(2**70), 2**70)
+    ),
+    "a.b": st.one_of(TEXTS, st.lists(st.integers(0, 1), max_size=1)),
+    "lang": st.sampled_from(["zh", "en", 0, 1, False]),
 }
 RECORDS = st.lists(
     st.fixed_dictionaries({"source": st.just("app")}, optional=VALUES),
@@ -127,11 +131,11 @@ def test_the_fast_path_takes_nothing_that_the_careful_one_would_not(
             if not fast:
                 patch.setattr(readers, "_field_checks", lambda *_: ["false"])
             put(config, EVENTS, "a.jsonl", body)
-            ingest(config)
+            drift = ingest(config).drift
             quarantine = query(
                 config, "select line, reason, field, raw_text from quarantine.lines order by all"
             )
-            outcomes.append((rows(config, EVENTS, extra=True), quarantine))
+            outcomes.append((rows(config, EVENTS, extra=True), quarantine, drift))
     assert outcomes[0] == outcomes[1]
 
 
