@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -153,7 +153,7 @@ class Redo(Protocol):
         self,
         table: str,
         *,
-        without: str | None = None,
+        without: Collection[str] = (),
         coins: bytes | None = None,
         planted: bool = False,
         filtered: bool = False,
@@ -166,7 +166,7 @@ class Redo(Protocol):
 
         Args:
             table: a name not used in the context.
-            without: a person_id to leave out.
+            without: person_ids to leave out, hundreds at once.
             coins: the sampling key; the candidate's own when None.
             planted: whether the canaries that are eligible stand among the persons too.
             filtered: of a rows pack, only what l, alpha and t leave too: the file's cells.
