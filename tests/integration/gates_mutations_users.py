@@ -12,7 +12,7 @@ USERS = [
         (
             "core_known",
             "update {t} set core = 'both' where core = 'group' and active = 0"
-            " and week_start = date '2025-12-01'",
+            " and week_start = date '2025-12-22'",
             "every_week",
         ),
         (
@@ -29,7 +29,7 @@ USERS = [
         ),
         (
             "every_week",
-            "delete from {t} where week_start = date '2025-12-01' and core = 'group'",
+            "delete from {t} where week_start = date '2025-12-22' and core = 'group'",
         ),
         (
             "active_recomputed",
@@ -117,7 +117,7 @@ USERS = [
         ),
         (
             "month_start_recomputed",
-            "update {t} set persons = 3 - persons"
+            "update {t} set persons = 7 - persons"
             " where tier in ('active', 'dormant') and date = date '2026-01-01'",
         ),
     ),
@@ -155,7 +155,8 @@ USERS = [
             " intermediate.int_persons as persons where persons.person_id = days.person_id"
             " and persons.is_erased group by days.person_id;"
             " insert into {t} select person_id, 'active', date '2026-01-10', null"
-            " from {t} where valid_to = date '2026-01-10'",
+            " from {t} where valid_to = date '2026-01-10' and tier = 'lurker' and person_id in"
+            " (select person_id from intermediate.int_persons where is_erased)",
         ),
         (
             "agrees_with_daily",
@@ -167,9 +168,9 @@ USERS = [
         "users.tier_transitions",
         (
             "key_unique",
-            "insert into {t} select * replace (persons - 1 as persons) from {t}"
-            " where to_tier = 'active' and from_tier = 'active';"
-            " update {t} set persons = 1 where from_tier = 'active'",
+            "update {t} set persons = persons - 1 where from_tier = 'active';"
+            " insert into {t} select * replace (1 as persons) from {t}"
+            " where from_tier = 'active'",
         ),
         (
             "tiers_known",
@@ -213,13 +214,16 @@ USERS = [
         "users.rfm",
         ("key_unique", twice("monetary_minor = 700")),
         ("segment_as_flags", "update {t} set segment = '010'"),
-        ("flags_as_thresholds", "update {t} set f_high = true, segment = '110'"),
+        (
+            "flags_as_thresholds",
+            "update {t} set f_high = true, segment = '110' where segment = '100'",
+        ),
         (
             "recency_in_window",
-            "update {t} set recency_days = 365, r_high = false, segment = '000'",
+            "update {t} set recency_days = 365, r_high = false, segment = '000' where not f_high",
             "orders_recomputed",
         ),
-        ("orders_recomputed", "update {t} set frequency = 0"),
+        ("orders_recomputed", "update {t} set frequency = 0 where not f_high"),
         ("money_recomputed", "update {t} set monetary_minor = 1000 where monetary_minor = 700"),
     ),
     *of(
@@ -261,7 +265,7 @@ CONTENT = [
         ("key_unique", twice("node_id = '*' and origin = 'unknown'")),
         (
             "origin_known",
-            "update {t} set origin = 'human' where origin = 'unknown'",
+            "update {t} set origin = 'human' where origin = 'unknown' and source = 'zhihu'",
             "published_recomputed",
         ),
         (
@@ -333,8 +337,8 @@ CONTENT = [
         (
             "rows_hold_something",
             "insert into {t} select person_id, 0, 0, 0, 0, 'ordinary', 0"
-            " from intermediate.int_persons where counts and not is_erased limit 1",
-            "key_unique",
+            " from intermediate.int_persons where counts and not is_erased"
+            " and person_id not in (select person_id from {t}) limit 1",
         ),
         ("tier_as_thresholds", "update {t} set tier = 'mid' where reads_28d = 3"),
         (
@@ -371,7 +375,8 @@ CONTENT = [
         ),
         (
             "contents_recomputed",
-            "update {t} set creators = 1 where node_id = '*' and month = date '2025-12-01'",
+            "update {t} set creators = 1 where node_id = '*' and source = 'zhihu'"
+            " and month = date '2025-12-01'",
             "gini_recomputed",
         ),
         (

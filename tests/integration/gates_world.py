@@ -16,6 +16,7 @@ from orchestration.plan import make_plan, write_plan
 from orchestration.settings import Settings
 from orchestration.transform import DbtSession
 from orchestration.warehouse import open_warehouse
+from tests.integration import gates_world_second
 from tests.support import fill_raw, test_settings
 
 PHONE, EMAIL, NAME = "13800138000", "planted@example.org", "王小明 Planted"
@@ -137,7 +138,12 @@ def _messages() -> list[dict[str, Any]]:
 
 
 def logs() -> dict[str, list[dict[str, Any]]]:
-    """Records of all 25 logs."""
+    """Records of all 25 logs, of both platforms."""
+    second = gates_world_second.logs()
+    return {log: rows + second.get(log, []) for log, rows in _first_platform().items()}
+
+
+def _first_platform() -> dict[str, list[dict[str, Any]]]:
     state = {"source": A, "updated_at": _at(1)}
     group_state = {"source": G, "updated_at": _at(1)}
     content = state | {"node_id": "n3", "kind": "article"}
