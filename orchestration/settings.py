@@ -51,6 +51,12 @@ class MartSettings(BaseModel):
     morning_from_hour: int = Field(default=6, ge=1, le=23)
     afternoon_from_hour: int = Field(default=12, ge=1, le=23)
     evening_from_hour: int = Field(default=18, ge=1, le=23)
+    ltv_min_buyers: int = Field(default=50, ge=2)
+    """Fewer buyers are too few to fit a model of buying to."""
+    ltv_min_repeat_buyers: int = Field(default=10, ge=2)
+    """The same for buyers with a repeat, and for those with a repeat of known value."""
+    ltv_holdout_days: int = Field(default=90, ge=1)
+    """Days that predictions are held against; at most a third of the history."""
 
     @field_validator("timezone")
     @classmethod
