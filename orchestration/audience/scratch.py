@@ -1,0 +1,210 @@
+"""The scratch database of one pack: persons taken from the warehouse, and who was planted.
+
+In memory and gone after the build; the warehouse is attached read only and only read from.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import duckdb
+
+from orchestration.audience.features import FEATURES, JOINED, PERSONS, WEEKS, Feature
+from orchestration.audience.interface import PackSpec
+from orchestration.audience.recode import column_list, quoted, recoded, segment_sql
+from orchestration.contracts import contracts
+from orchestration.errors import TandemError
+from orchestration.settings import Settings
+from orchestration.warehouse import duckdb_config, literal
+
+CANARY_NUMBER = 987_654_321
+_OUTSIDE = ("minor", "no_consent", "erased")
+_INSIDE = ("id_in_text", "one_person_city")
+_EACH_OUTSIDE, _EACH_INSIDE = 54, 19
+
+
+@contextmanager
+def open_scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory database in UTC that has the warehouse attached, read only, as `warehouse`.
+
+    Raises TandemError where there is no warehouse, or no build has made the features yet.
+    """
+    if not settings.warehouse_path.exists():
+        raise TandemError(f"{settings.warehouse_path} does not exist yet: run `tandem build` first")
+    config = duckdb_config(settings) | {"preserve_insertion_order": "true"}
+    (settings.home / "tmp").mkdir(mode=0o700, exist_ok=True)
+    connection = duckdb.connect(":memory:", config=dict(config))
+    try:
+        connection.execute("set timezone = 'UTC'")
+        connection.execute("set enable_progress_bar = false")
+        connection.execute(f"attach {literal(settings.warehouse_path)} as warehouse (read_only)")
+        yield connection
+    except duckdb.CatalogException as error:
+        raise TandemError(
+            f"the warehouse lacks what packs are made of; run `tandem build` first "
+            f"({str(error).splitlines()[0]})"
+        ) from error
+    finally:
+        connection.close()
+
+
+def as_of_date(connection: duckdb.DuckDBPyConnection) -> date | None:
+    """The date that the warehouse was built as of."""
+    row = connection.execute("select as_of_date from warehouse.control.parameters").fetchall()
+    return row[0][0] if row else None
+
+
+def count_eligible(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> int:
+    """Eligible persons of the whole population. Never to be shown, rounded or not."""
+    rows = connection.execute(
+        f"select count(*) from warehouse.{PERSONS} where window_days = ? and is_eligible",
+        [spec.window_days],
+    ).fetchall()
+    return int(rows[0][0])
+
+
+def load_persons(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> None:
+    """Write `features` (one row a person, eligible or not) and `canaries`.
+
+    Only the features that the pack uses are taken. Canaries that may not be in any pack stand
+    among the persons; the others in `canary_features` alone, for a rebuild to plant.
+    """
+    used = _used(spec, weekly=False)
+    joins = []
+    items = ["persons.person_id", "persons.is_eligible"]
+    for number, table in enumerate(sorted({f.table for f in used} - {PERSONS})):
+        query = JOINED[table].replace(f"from {table}", f"from warehouse.{table}")
+        joins.append(f"left join ({query}) as t{number} on persons.person_id = t{number}.person_id")
+        items += [f"t{number}.{quoted(f.name)}" for f in used if f.table == table]
+    items += [f"persons.{quoted(f.name)}" for f in used if f.table == PERSONS]
+    connection.execute(
+        f"""
+        create table features as
+        select {", ".join(items)}
+        from warehouse.{PERSONS} as persons {" ".join(joins)}
+        where persons.window_days = {spec.window_days}
+        """
+    )
+    _plant(connection, used)
+    names = column_list(["person_id", "is_eligible", *(f.name for f in used)])
+    connection.execute(
+        f"insert into features by name select {names} from canary_features where not is_eligible"
+    )
+
+
+def load_weeks(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> None:
+    """Write `facts`: the weeks of the pack's vocabulary, one row a person, week and channel."""
+    used = _used(spec, weekly=True)
+    weeks = [
+        week
+        for column, recode in zip(spec.columns, spec.recode, strict=False)
+        if FEATURES[recode.source].kind == "week"
+        for week in column.vocabulary
+    ]
+    days = ", ".join(f"date {literal(week)}" for week in weeks)
+    items = ["person_id"]
+    items += ["week_start as week" if f.name == "week" else quoted(f.name) for f in used]
+    connection.execute(
+        f"""
+        create table facts as
+        select {", ".join(items)} from warehouse.{WEEKS}
+        where {f"week_start in ({days})" if days else "false"}
+        """
+    )
+
+
+def create_population(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> None:
+    """Write `population` and `canary_population` from what was loaded, as `AttackContext` says."""
+    for table, features in (("population", "features"), ("canary_population", "canary_features")):
+        connection.execute(f"create table {table} as {_population_sql(spec, features)}")
+
+
+def is_weekly(spec: PackSpec) -> bool:
+    """Whether a person may have several cells, by week or channel."""
+    return any(FEATURES[recode.source].is_weekly for recode in spec.recode)
+
+
+def _population_sql(spec: PackSpec, features: str) -> str:
+    items, joins = recoded(spec, "source")
+    eligible = f"persons.is_eligible and {segment_sql(spec.segment, 'persons')}"
+    measures = [f"source.{quoted(m.source)} as {quoted(m.name)}" for m in spec.measures]
+    if not is_weekly(spec):
+        return (
+            f"select source.person_id, {', '.join([*items, *measures])} "
+            f"from (select * from {features} as persons where {eligible}) as source "
+            f"{' '.join(joins)}"
+        )
+    names = [f.name for f in _used(spec, weekly=False)]
+    person_columns = "".join(f", persons.{quoted(name)}" for name in names)
+    sums = ", ".join(
+        f"cast(sum(source.{quoted(m.source)}) as bigint) as {quoted(m.name)}" for m in spec.measures
+    )
+    keys = ", ".join(str(number) for number in range(1, len(items) + 2))
+    return (
+        f"select source.person_id, {', '.join(items)}{', ' + sums if sums else ''} "
+        f"from (select facts.*{person_columns} from facts inner join {features} as persons "
+        f"on facts.person_id = persons.person_id where {eligible}) as source "
+        f"{' '.join(joins)} group by {keys}"
+    )
+
+
+def create_known_ids(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the view `known_ids`: every id and direct identifier of the entity logs, as text."""
+    parts = ["select 'person' as kind, person_id as id from features"]
+    for contract in contracts().values():
+        if contract.kind != "entity":
+            continue
+        wanted = {contract.key: contract.key} | {
+            f.name: f.name for f in contract.fields if f.pii and f.type in ("id", "text")
+        }
+        parts += [
+            f"select {literal(name)} as kind, {quoted(name)} as id "
+            f"from warehouse.raw.{contract.table} where {quoted(name)} is not null"
+            for name in wanted
+        ]
+    connection.execute(f"create view known_ids as {' union '.join(parts)}")
+
+
+def _used(spec: PackSpec, *, weekly: bool) -> list[Feature]:
+    names = [recode.source for recode in spec.recode]
+    names += [measure.source for measure in spec.measures]
+    names += [condition.column for condition in spec.segment]
+    found = [FEATURES[name] for name in dict.fromkeys(names)]
+    return [feature for feature in found if feature.is_weekly == weekly]
+
+
+def _plant(connection: duckdb.DuckDBPyConnection, used: list[Feature]) -> None:
+    rows = [
+        (f"canary-{secrets.token_hex(12)}", kind, _planted_text(kind, number))
+        for kind in (*_OUTSIDE, *_INSIDE)
+        for number in range(_EACH_OUTSIDE if kind in _OUTSIDE else _EACH_INSIDE)
+    ]
+    values = ", ".join(f"({literal(a)}, {literal(b)}, {literal(c)})" for a, b, c in rows)
+    inside = ", ".join(literal(kind) for kind in _INSIDE)
+    connection.execute(
+        f"""
+        create table canaries as
+        select *, kind in ({inside}) as is_eligible
+        from (values {values}) as planted (person_id, kind, planted_text)
+        """
+    )
+    items = ["person_id", "is_eligible"]
+    items += [
+        f"cast({CANARY_NUMBER} as bigint) as {quoted(f.name)}"
+        if f.kind == "integer"
+        else f"planted_text as {quoted(f.name)}"
+        for f in used
+    ]
+    connection.execute(f"create table canary_features as select {', '.join(items)} from canaries")
+
+
+def _planted_text(kind: str, number: int) -> str:
+    digits = "".join(secrets.choice("0123456789") for _ in range(9))
+    if kind != "id_in_text":
+        return f"{kind}-{secrets.token_hex(8)}"
+    return (f"13{digits}", f"QQ {digits}", f"{digits}@example.org", f"110101{digits}123")[
+        number % 4
+    ]
