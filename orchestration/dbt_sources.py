@@ -39,7 +39,17 @@ CONTROL_DESCRIPTIONS: Mapping[str, Words] = {
     "window_dates": Words(
         zh="回填要求重建的业务日期", en="Business dates that a backfill asks to rebuild"
     ),
+    "funnel_steps": Words(zh="漏斗的每一步，来自设置", en="One row per step of a declared funnel"),
+    "scene_kinds": Words(
+        zh="计为触点的场景类型，来自设置", en="Kinds of scenes that count as touchpoints"
+    ),
     "builds": Words(zh="每次构建及其水位", en="Every build and its watermark"),
+    "payout_ledger": Words(
+        zh="分成流水的正本，只追加", en="The payout ledger of record, append-only"
+    ),
+    "payout_payees": Words(
+        zh="流水中每个收款人当时的 ID", en="The ids that each payee of the ledger had"
+    ),
     "validations": Words(zh="质量门的裁定", en="Verdicts of the gates"),
     "parameters": Words(zh="单行：本次运行的参数", en="One row: the parameters of this run"),
     "lines": Words(zh="被拒收的行及原因", en="Every rejected line and its reason"),

@@ -6,7 +6,7 @@ Writes the single row of `control.parameters` that the dbt models read in place 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,11 +14,13 @@ from typing import Any
 
 import duckdb
 
-from orchestration.ingest.tables import parameter_columns
+from orchestration.funnels import step_rows
+from orchestration.ingest.tables import CONTROL_TABLES, parameter_columns
 from orchestration.settings import Settings
 from orchestration.warehouse import literal
 
 DBT_PROJECT = Path(__file__).resolve().parents[1] / "dbt_project"
+STATISTICS = Path(__file__).resolve().parent / "statistics"
 LAYERS = ("staging", "intermediate", "marts")
 
 
@@ -41,15 +43,17 @@ class Plan:
 def code_fingerprint() -> str:
     """SHA-256 over what decides the marts' rows: the dbt project's models, macros and seeds.
 
-    Their YAML counts too, since a model's configuration may stand there.
+    Their YAML counts too, since a model's configuration may stand there, and so does the Python
+    that models call.
     """
     digest = hashlib.sha256()
     files = [DBT_PROJECT / "dbt_project.yml"]
-    for folder in ("models", "macros", "seeds"):
-        files += sorted((DBT_PROJECT / folder).rglob("*"))
+    for folder in (*(DBT_PROJECT / name for name in ("models", "macros", "seeds")), STATISTICS):
+        files += sorted(folder.rglob("*"))
     for path in files:
-        if path.suffix in (".sql", ".csv", ".yml"):
-            digest.update(path.relative_to(DBT_PROJECT).as_posix().encode() + b"\0")
+        if path.suffix in (".sql", ".csv", ".yml", ".py"):
+            root = DBT_PROJECT if path.is_relative_to(DBT_PROJECT) else STATISTICS
+            digest.update(path.relative_to(root).as_posix().encode() + b"\0")
             digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
 
@@ -139,11 +143,16 @@ def write_plan(
     plan: Plan,
     window_dates: Iterable[date] = (),
 ) -> None:
-    """Replace `control.parameters` and `control.window_dates` in one transaction."""
+    """Replace what models read of the settings and this build, in one transaction.
+
+    That is `control.parameters`, a table for each setting that is a list, and
+    `control.window_dates`.
+    """
     values = settings.mart_settings() | {
         "as_of_date": plan.as_of_date,
         "previous_as_of_date": plan.previous_as_of_date,
         "watermark_batch_id": plan.watermark_batch_id,
+        "batch_id": plan.batch_id,
         "full_refresh": plan.full_refresh,
     }
     columns = parameter_columns()
@@ -156,10 +165,22 @@ def write_plan(
         f"insert into control.parameters ({', '.join(columns)}) values ({marks})",
         [values[name] for name in columns],
     )
+    _replace_list(connection, "control.funnel_steps", step_rows(settings.funnels))
+    _replace_list(
+        connection, "control.scene_kinds", [(kind,) for kind in settings.touch_scene_kinds]
+    )
     connection.execute("delete from control.window_dates")
     for day in sorted(set(window_dates)):
         connection.execute("insert into control.window_dates values (?)", [day])
     connection.commit()
+
+
+def _replace_list(
+    connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[tuple[Any, ...]]
+) -> None:
+    connection.execute(f"create or replace table {table} ({CONTROL_TABLES[table]})")
+    marks = ", ".join("?" for _ in rows[0])
+    connection.executemany(f"insert into {table} values ({marks})", rows)
 
 
 def _fetch(connection: duckdb.DuckDBPyConnection, query: str) -> Any:

@@ -27,10 +27,15 @@ from pydantic import (
 )
 
 from orchestration.errors import SettingsError
+from orchestration.funnels import DEFAULT_FUNNEL, Funnel, complete_funnels
 
 ENV_PREFIX = "TANDEM_"
 # Variables with the prefix that are no settings: what dbt's profile and the tests read.
 RESERVED_ENV = {"TANDEM_WAREHOUSE", "TANDEM_CONFIG", "TANDEM_TARGET"}
+SCENE_KINDS = (
+    *("live_class", "homework", "study_team", "case_review", "weekday_tips", "weekend_social"),
+    *("festival", "other"),
+)
 
 
 class MartSettings(BaseModel):
@@ -51,12 +56,28 @@ class MartSettings(BaseModel):
     morning_from_hour: int = Field(default=6, ge=1, le=23)
     afternoon_from_hour: int = Field(default=12, ge=1, le=23)
     evening_from_hour: int = Field(default=18, ge=1, le=23)
+    experiment_pre_days: int = Field(default=28, ge=1, le=365)
+    experiment_sequential_units: int = Field(default=500, ge=1)
+    experiment_srm_min_p: float = Field(default=0.001, gt=0, lt=1)
+    experiment_max_multi_exposed_bps: int = Field(default=100, ge=0, le=10_000)
+    experiment_max_contaminated_bps: int = Field(default=500, ge=0, le=10_000)
     ltv_min_buyers: int = Field(default=50, ge=2)
     """Fewer buyers are too few to fit a model of buying to."""
     ltv_min_repeat_buyers: int = Field(default=10, ge=2)
     """The same for buyers with a repeat, and for those with a repeat of known value."""
     ltv_holdout_days: int = Field(default=90, ge=1)
     """Days that predictions are held against; at most a third of the history."""
+    group_silent_percent: int = Field(default=3, ge=1, le=100)
+    """A group is silent when fewer of its members than this spoke in seven dates."""
+    touch_landmark_hours: int = Field(default=48, ge=1, le=720)
+    """Scenes count before this hour after the first KOL touch, orders from it on."""
+    touch_conversion_days: int = Field(default=7, ge=1, le=90)
+    touch_max_scenes: int = Field(default=5, ge=1, le=50)
+    touch_scene_kinds: tuple[str, ...] = Field(default=SCENE_KINDS, min_length=1)
+    """Kinds of scenes that count as touchpoints; a scene without a record is `other`."""
+    loop_supply_days: int = Field(default=14, ge=1, le=90)
+    loop_reads_days: int = Field(default=7, ge=1, le=90)
+    funnels: tuple[Funnel, ...] = (DEFAULT_FUNNEL,)
 
     @field_validator("timezone")
     @classmethod
@@ -66,6 +87,38 @@ class MartSettings(BaseModel):
         except (ZoneInfoNotFoundError, ValueError) as error:
             raise ValueError(f"{value!r} is no IANA time zone") from error
         return value
+
+    @field_validator("funnels", "touch_scene_kinds", mode="before")
+    @classmethod
+    def _from_json_text(cls, value: Any) -> Any:
+        """A variable of the environment holds a list as JSON."""
+        if isinstance(value, str):
+            try:
+                return json.loads(value)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"is no JSON: {error}") from error
+        return value
+
+    @field_validator("touch_scene_kinds")
+    @classmethod
+    def _known_scene_kinds(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        for kind in kinds:
+            if kind not in SCENE_KINDS:
+                raise ValueError(
+                    f"{kind!r} is no kind of scene; known are {', '.join(SCENE_KINDS)}"
+                )
+        return tuple(kind for kind in SCENE_KINDS if kind in kinds)
+
+    @field_validator("funnels")
+    @classmethod
+    def _with_the_default_funnel(cls, funnels: tuple[Funnel, ...]) -> tuple[Funnel, ...]:
+        return complete_funnels(funnels)
+
+    @model_validator(mode="after")
+    def _landmark_before_the_end(self) -> Self:
+        if self.touch_landmark_hours >= 24 * self.touch_conversion_days:
+            raise ValueError("touch_landmark_hours must end before touch_conversion_days do")
+        return self
 
     @model_validator(mode="after")
     def _bands_in_order(self) -> Self:
@@ -199,6 +252,23 @@ def load_settings(**overrides: Any) -> Settings:
         problems = []
         for item in error.errors(include_input=False, include_url=False):
             name = str(item["loc"][0]) if item["loc"] else ""
-            reason = "no such setting" if item["type"] == "extra_forbidden" else item["msg"]
-            problems.append(f"{origins.get(name, name)}: {reason}" if name else reason)
+            reason = item["msg"].removeprefix("Value error, ")
+            if item["type"] == "extra_forbidden":
+                reason = "no such setting"
+            place = origins.get(name, name) + _place_within(values.get(name), item["loc"][1:])
+            problems.append(f"{place}: {reason}" if name else reason)
         raise SettingsError("; ".join(problems)) from None
+
+
+def _place_within(value: Any, path: tuple[int | str, ...]) -> str:
+    """Where in a nested setting: an item by its name where it has one, else by its number."""
+    words = []
+    for step in path:
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+            name = value.get("name") if isinstance(value, dict) else None
+            words.append(repr(name) if isinstance(name, str) else str(step + 1))
+        else:
+            value = value.get(step) if isinstance(value, dict) else None
+            words.append(f", {step}")
+    return "".join(word if word.startswith(",") else f" {word}" for word in words)

@@ -5,6 +5,8 @@ Their columns are described in docs/architecture.md.
 
 from __future__ import annotations
 
+from typing import get_origin
+
 import duckdb
 
 from orchestration.contracts import LogContract, contracts
@@ -32,6 +34,11 @@ CONTROL_TABLES = {
         log varchar, field varchar, file_id bigint, lines bigint, first_seen_at timestamp
     """,
     "control.window_dates": "activity_date date",
+    "control.funnel_steps": """
+        funnel varchar, step bigint, step_kind varchar, event_kind varchar, is_first boolean,
+        window_days bigint
+    """,
+    "control.scene_kinds": "kind varchar",
     "control.builds": """
         build_id varchar, started_at timestamp, finished_at timestamp, batch_id bigint,
         as_of_date date, settings_fingerprint varchar, code_fingerprint varchar, state varchar
@@ -41,11 +48,22 @@ CONTROL_TABLES = {
         severity varchar, success boolean, observed varchar, table_name varchar,
         fingerprint varchar, checked_at timestamp
     """,
+    "control.payout_ledger": """
+        seq bigint, build_id varchar, posted_on date, month date, model varchar,
+        entry_kind varchar, payee varchar, amount_minor bigint, refunds_minor bigint,
+        salt varchar, payee_commitment varchar, prev_hash varchar, row_hash varchar
+    """,
+    "control.payout_payees": "payee varchar, id_kind varchar, source varchar, id varchar",
     "quarantine.lines": """
         file_id bigint, path varchar, log varchar, line bigint, reason varchar, field varchar,
         raw_text varchar, batch_id bigint, rejected_at timestamp
     """,
 }
+HISTORY_TABLES = ("control.builds", "control.stages", "control.validations")
+"""What a full refresh takes over from the old warehouse once the new one is ready: no landing file
+says it."""
+LEDGER_TABLES = ("control.payout_ledger", "control.payout_payees")
+"""What it takes over before it begins, because models go on from it."""
 _SETTING_TYPES = {str: "varchar", int: "bigint", float: "double", bool: "boolean"}
 
 
@@ -59,15 +77,17 @@ def raw_columns(contract: LogContract) -> dict[str, str]:
 
 
 def parameter_columns() -> dict[str, str]:
-    """Column name to DuckDB type of `control.parameters`."""
+    """Column name to DuckDB type of `control.parameters`; lists stand in tables of their own."""
     columns = {
         name: _SETTING_TYPES[field.annotation]  # type: ignore[index]
         for name, field in MartSettings.model_fields.items()
+        if get_origin(field.annotation) is not tuple
     }
     return columns | {
         "as_of_date": "date",
         "previous_as_of_date": "date",
         "watermark_batch_id": "bigint",
+        "batch_id": "bigint",
         "full_refresh": "boolean",
     }
 

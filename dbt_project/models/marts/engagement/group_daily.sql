@@ -1,5 +1,11 @@
 with
 
+parameters as (
+
+    select * from {{ source('control', 'parameters') }}
+
+),
+
 groups as (
 
     select * from {{ ref('int_groups') }}
@@ -200,5 +206,6 @@ select
     cast(ugc_messages as bigint) as ugc_messages,
     cast(unknown_origin_messages as bigint) as unknown_origin_messages,
     cast(speakers_7d as bigint) as speakers_7d,
-    speakers_7d * 100 < 3 * members_close as is_silent
+    speakers_7d * 100 < parameters.group_silent_percent * members_close as is_silent
 from daily
+cross join parameters
