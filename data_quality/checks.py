@@ -1,16 +1,14 @@
-"""The rules as an orchestrator wants them: plain descriptions, and outcomes by check.
+"""The rules as an orchestrator wants them: plain descriptions.
 
 Importing this costs no Great Expectations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
 from data_quality.catalogue import CANARY, CANARY_WORDS, Severity, Stage, suites
-from data_quality.runner import Outcome
 
 
 @dataclass(frozen=True)
@@ -69,19 +67,3 @@ def list_expectations(stage: Stage) -> tuple[CheckSpec, ...]:
             for rule in suite.rules
         )
     return tuple(specs)
-
-
-def by_check(outcomes: Iterable[Outcome]) -> Mapping[tuple[str, str], Outcome]:
-    """Outcomes by (table, check name)."""
-    return {(outcome.table_name, outcome.expectation): outcome for outcome in outcomes}
-
-
-def metadata(outcome: Outcome) -> dict[str, str]:
-    """What a check may show of an outcome: counts and names, never data."""
-    found = {
-        "observed": outcome.observed,
-        "severity": outcome.severity,
-        "table": outcome.table_name,
-        "fingerprint": outcome.fingerprint,
-    }
-    return found if outcome.column_name is None else found | {"column": outcome.column_name}

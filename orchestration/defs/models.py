@@ -1,5 +1,7 @@
-"""The dbt models: one step a layer, one asset a model, one check a data test."""
+"""The dbt models: one step a layer, one asset a model, one check for all data tests of a model."""
 
+import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,25 @@ from orchestration.plan import LAYERS
 from orchestration.transform import NodeResult
 from orchestration.warehouse import open_warehouse
 
+TESTS = "dbt_tests"
+"""The check that stands for all data tests of a model: a check costs Dagster three events."""
+
 
 class Translator(DagsterDbtTranslator):
     """Groups by layer, takes keys from the schemas, and leaves SQL out of the descriptions."""
+
+    def get_asset_check_spec(
+        self, asset_spec: dg.AssetSpec, manifest: Mapping[str, Any], unique_id: str, project: Any
+    ) -> dg.AssetCheckSpec | None:
+        """One spec for all tests of a model: equal ones collapse."""
+        if super().get_asset_check_spec(asset_spec, manifest, unique_id, project) is None:
+            return None
+        return dg.AssetCheckSpec(
+            TESTS,
+            asset=asset_spec.key,
+            blocking=True,
+            description="Every dbt data test of this model. | 此模型的全部 dbt 数据测试。",
+        )
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
         """The layer; seeds have a group of their own."""
@@ -42,6 +60,7 @@ def layer_assets(manifest: Path) -> list[dg.AssetsDefinition]:
 
 def _layer(manifest: Path, layer: str) -> dg.AssetsDefinition:
     seeds = " resource_type:seed" if layer == "staging" else ""
+    tested = _tested_models(manifest)
 
     @dbt_assets(
         manifest=manifest,
@@ -71,28 +90,48 @@ def _layer(manifest: Path, layer: str) -> dg.AssetsDefinition:
                 yield dg.MaterializeResult(
                     by_name[item.name], metadata=facts | {"seconds": item.seconds}
                 )
-        yield from _test_results(context, outcomes)
+        yield from _test_results(context, names, tested, outcomes)
         if build.error is not None:
             raise dg.Failure(str(build.error))
 
     return models
 
 
+def _tested_models(manifest: Path) -> dict[str, str]:
+    """The model that a data test is attached to, by the test's unique id."""
+    nodes = json.loads(manifest.read_text(encoding="utf-8"))["nodes"]
+    return {
+        unique_id: nodes[node["attached_node"]]["name"]
+        for unique_id, node in nodes.items()
+        if node["resource_type"] == "test" and node.get("attached_node") in nodes
+    }
+
+
 def _test_results(
-    context: dg.AssetExecutionContext, outcomes: Sequence[NodeResult]
+    context: dg.AssetExecutionContext,
+    names: Mapping[dg.AssetKey, str],
+    tested: Mapping[str, str],
+    outcomes: Sequence[NodeResult],
 ) -> Iterator[dg.AssetCheckResult]:
-    by_id = {item.unique_id: item for item in outcomes if item.resource_type == "test"}
+    """A verdict a model: the numbers of its tests, and the names of those that did not pass."""
+    by_model: dict[str, list[NodeResult]] = defaultdict(list)
+    for item in outcomes:
+        if item.unique_id in tested:
+            by_model[tested[item.unique_id]].append(item)
     for spec in context.assets_def.check_specs:
-        outcome = by_id.get(str(spec.metadata.get("dagster_dbt/unique_id", "")))
-        if outcome is None or spec.key not in context.selected_asset_check_keys:
+        tests = by_model.get(names.get(spec.asset_key, ""), [])
+        if not tests or spec.key not in context.selected_asset_check_keys:
             continue
-        failed = outcome.status in ("fail", "error", "runtime error")
+        broken = [item for item in tests if item.status != "pass"]
         yield dg.AssetCheckResult(
-            passed=outcome.status == "pass",
+            passed=not broken,
             asset_key=spec.asset_key,
             check_name=spec.name,
-            severity=dg.AssetCheckSeverity.ERROR if failed else dg.AssetCheckSeverity.WARN,
-            metadata={"failing_rows": outcome.failures or 0, "status": outcome.status},
+            severity=dg.AssetCheckSeverity.ERROR
+            if any(item.failed for item in broken)
+            else dg.AssetCheckSeverity.WARN,
+            metadata={"tests": len(tests), "not_passed": len(broken)}
+            | {item.name: item.failures or 0 for item in broken},
         )
 
 

@@ -52,9 +52,9 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
             report = run_publish(build)
         except TandemError as error:
             failure = error
-        for outcome in build.outcomes:
-            if outcome.stage == "export":
-                yield gates.check_result(outcome)
+        yield from gates.check_results(
+            "export", (outcome for outcome in build.outcomes if outcome.stage == "export")
+        )
         if failure is not None:
             raise dg.Failure(str(failure)) from failure
         facts: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,11 @@ import pytest
 
 from data_quality.catalogue import STAGES
 from data_quality.checks import list_expectations
+from data_quality.runner import Outcome
 from orchestration.contracts import contracts
 from orchestration.defs import build_defs
-from orchestration.defs.gates import SERVED
+from orchestration.defs.gates import SERVED, check_results
+from orchestration.defs.models import TESTS
 from orchestration.defs.resources import POOL, instance_path
 from orchestration.settings import Settings
 from orchestration.transform import ensure_manifest, read_manifest
@@ -94,26 +96,62 @@ def test_dependencies_are_those_of_dbt_down_to_the_raw_logs(
         }
 
 
-def test_every_expectation_is_one_check_and_critical_ones_block(graph: Any) -> None:
+def test_every_table_has_one_check_a_stage_and_it_blocks_with_a_critical_rule(graph: Any) -> None:
     checks = {
         check_key: graph.get(check_key)
         for check_key in graph.asset_check_keys
-        if check_key.name.startswith("gate_") or check_key.asset_key == SERVED
+        if check_key.name == "gate" or check_key.asset_key == SERVED
     }
-    expected = Counter(
-        (stage, check.blocking) for stage in STAGES for check in list_expectations(stage)
-    )
-    assert len(checks) == expected.total()
-    assert sum(node.blocking for node in checks.values()) == sum(
-        count for (_, blocking), count in expected.items() if blocking
-    )
+    tables: dict[tuple[str, str], bool] = {}
+    for stage in STAGES:
+        for rule in list_expectations(stage):
+            found = (stage, rule.table)
+            tables[found] = tables.get(found, False) or rule.blocking
+    assert len(checks) == len(tables)
+    assert sum(node.blocking for node in checks.values()) == sum(tables.values())
 
 
-def test_dbt_tests_are_checks_too(graph: Any, manifest: dict[str, Any]) -> None:
-    tests = [node for node in manifest["nodes"].values() if node["resource_type"] == "test"]
-    checks = {found.name for found in graph.asset_check_keys}
-    attached = [node for node in tests if node.get("attached_node")]
-    assert {node["name"] for node in attached} <= checks
+def test_a_table_s_verdict_names_the_rules_that_failed() -> None:
+    def judged(expectation: str, severity: Any, success: bool) -> Outcome:
+        return Outcome(
+            run_id="a",
+            stage="marts",
+            suite="users.daily_active",
+            table_name="users.daily_active",
+            expectation=expectation,
+            column_name=None,
+            severity=severity,
+            success=success,
+            observed="3 rows",
+            fingerprint="",
+            checked_at=datetime(2026, 5, 1, tzinfo=UTC),
+        )
+
+    fine, odd = judged("keys", "critical", True), judged("volume", "warning", False)
+    (result,) = check_results("marts", [fine, odd])
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert {name: value.value for name, value in result.metadata.items()} == {
+        "rules": 2,
+        "failed": 1,
+        "warning: volume": "3 rows",
+    }
+    (result,) = check_results("marts", [fine, odd, judged("sums", "critical", False)])
+    assert result.severity == dg.AssetCheckSeverity.ERROR
+    (result,) = check_results("marts", [fine])
+    assert result.passed
+
+
+def test_every_tested_model_has_one_check_for_its_dbt_tests(
+    graph: Any, manifest: dict[str, Any]
+) -> None:
+    nodes = manifest["nodes"]
+    tested = {
+        nodes[node["attached_node"]]["unique_id"]
+        for node in nodes.values()
+        if node["resource_type"] == "test" and node.get("attached_node") in nodes
+    }
+    checks = {found.asset_key for found in graph.asset_check_keys if found.name == TESTS}
+    assert checks == {key(nodes[name]) for name in tested}
 
 
 def test_steps_take_turns_on_the_warehouse(definitions: dg.Definitions) -> None:
