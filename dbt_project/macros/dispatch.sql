@@ -73,6 +73,23 @@
     list_contains(from_json({{ list }}, '["VARCHAR"]'), {{ value }})
 {%- endmacro %}
 
+{% macro json_object_members(object) -%}
+    {{ return(adapter.dispatch('json_object_members')(object)) }}
+{%- endmacro %}
+
+{#- A select list item that makes one row a member of a JSON object of numbers, itself text: a
+    struct of place (from 1, as written), name and value (a double). -#}
+{% macro default__json_object_members(object) -%}
+    unnest(list_transform(
+        json_keys({{ object }}),
+        lambda name, place: {
+            'place': place,
+            'name': name,
+            'value': try_cast(json_extract({{ object }}, '$.*')[place] as double)
+        }
+    ))
+{%- endmacro %}
+
 {% macro date_spine(first_date, last_date) -%}
     {{ return(adapter.dispatch('date_spine')(first_date, last_date)) }}
 {%- endmacro %}
@@ -153,4 +170,22 @@
 {#- The hour 0 … 23 of the local wall clock, a bigint. -#}
 {% macro default__local_hour(ts, timezone) -%}
     extract(hour from timezone({{ timezone }}, timezone('UTC', {{ ts }})))
+{%- endmacro %}
+
+{% macro five_minute_start(ts) -%}
+    {{ return(adapter.dispatch('five_minute_start')(ts)) }}
+{%- endmacro %}
+
+{#- The start of the five minutes, counted from the full hour, that hold a UTC time. -#}
+{% macro default__five_minute_start(ts) -%}
+    time_bucket(interval 5 minute, {{ ts }})
+{%- endmacro %}
+
+{% macro five_minute_spine(starts_at, ends_at) -%}
+    {{ return(adapter.dispatch('five_minute_spine')(starts_at, ends_at)) }}
+{%- endmacro %}
+
+{#- A select list item that makes one row per five minutes of [starts_at, ends_at). -#}
+{% macro default__five_minute_spine(starts_at, ends_at) -%}
+    unnest(range({{ starts_at }}, {{ ends_at }}, interval 5 minute))
 {%- endmacro %}

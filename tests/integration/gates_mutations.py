@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.gates_mutation import of, twice
+from tests.integration.gates_mutations_live import LIVE
 from tests.integration.gates_mutations_users import CONTENT, USERS
 
 RAW = [
@@ -603,4 +604,4 @@ EXPORT = [
     ),
 ]
 
-MUTATIONS = RAW + STAGING + INTERMEDIATE + MARTS + USERS + CONTENT + QUALITY
+MUTATIONS = RAW + STAGING + INTERMEDIATE + MARTS + USERS + CONTENT + LIVE + QUALITY

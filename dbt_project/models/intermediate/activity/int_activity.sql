@@ -23,7 +23,8 @@ community_events as (
         event_type in ('like', 'collect', 'follow') as is_reaction,
         content_id,
         node_id,
-        cast(null as varchar) as group_id
+        cast(null as varchar) as group_id,
+        batch_id
     from {{ ref('stg_community__events') }}
     where event_type != 'impression'
 
@@ -44,7 +45,8 @@ publications as (
         false as is_reaction,
         content_id,
         node_id,
-        cast(null as varchar) as group_id
+        cast(null as varchar) as group_id,
+        batch_id
     from {{ ref('stg_community__contents') }}
 
 ),
@@ -64,7 +66,8 @@ messages as (
         kind = 'reaction' as is_reaction,
         cast(null as varchar) as content_id,
         cast(null as varchar) as node_id,
-        group_id
+        group_id,
+        batch_id
     from {{ ref('stg_group__messages') }}
     where kind != 'system'
 
@@ -95,7 +98,8 @@ attendance as (
         false as is_reaction,
         cast(null as varchar) as content_id,
         cast(null as varchar) as node_id,
-        scenes.group_id
+        scenes.group_id,
+        attended.batch_id
     from {{ ref('stg_group__attendance') }} as attended
     left join scenes
         on
@@ -119,7 +123,8 @@ consult_questions as (
         false as is_reaction,
         cast(null as varchar) as content_id,
         cast(null as varchar) as node_id,
-        group_id
+        group_id,
+        batch_id
     from {{ ref('stg_group__consults') }}
     where action = 'question'
 
@@ -140,7 +145,8 @@ deliveries_opened as (
         false as is_reaction,
         cast(null as varchar) as content_id,
         cast(null as varchar) as node_id,
-        group_id
+        group_id,
+        batch_id
     from {{ ref('stg_group__deliveries') }}
     where status in ('read', 'click')
 
@@ -176,6 +182,7 @@ select
     active_events.is_reaction,
     active_events.content_id,
     active_events.node_id,
-    active_events.group_id
+    active_events.group_id,
+    active_events.batch_id
 from active_events
 cross join parameters
