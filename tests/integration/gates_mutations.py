@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.integration.gates_mutation import of, twice
 from tests.integration.gates_mutations_live import LIVE
+from tests.integration.gates_mutations_ltv import LTV
 from tests.integration.gates_mutations_users import CONTENT, USERS
 
 RAW = [
@@ -604,4 +605,4 @@ EXPORT = [
     ),
 ]
 
-MUTATIONS = RAW + STAGING + INTERMEDIATE + MARTS + USERS + CONTENT + LIVE + QUALITY
+MUTATIONS = RAW + STAGING + INTERMEDIATE + MARTS + USERS + CONTENT + LIVE + QUALITY + LTV
