@@ -51,6 +51,22 @@ CONTROL_DESCRIPTIONS: Mapping[str, Words] = {
         zh="流水中每个收款人当时的 ID", en="The ids that each payee of the ledger had"
     ),
     "validations": Words(zh="质量门的裁定", en="Verdicts of the gates"),
+    "release_ledger": Words(
+        zh="人群包发布账本：只追加、逐行哈希相连",
+        en="Release ledger of audience packs: append-only, each row hashes the one before",
+    ),
+    "audience_packs": Words(zh="每个人群包版本一行", en="One row per version of an audience pack"),
+    "audience_rows": Words(
+        zh="在用 rows 包文件的长表：每个单元与列一行",
+        en="Files of live rows packs in long form, one row per cell and column",
+    ),
+    "audience_counts": Words(
+        zh="在用 counts 包文件的长表：每个单元与度量一行",
+        en="Files of live counts packs in long form, one row per cell and measure",
+    ),
+    "audience_attacks": Words(
+        zh="对每个候选包的攻击结果", en="What each attack reached on each candidate"
+    ),
     "parameters": Words(zh="单行：本次运行的参数", en="One row: the parameters of this run"),
     "lines": Words(zh="被拒收的行及原因", en="Every rejected line and its reason"),
 }

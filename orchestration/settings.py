@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestration.audience.policy import AudiencePolicy, from_json_text
 from orchestration.errors import SettingsError
 from orchestration.funnels import DEFAULT_FUNNEL, Funnel, complete_funnels
 
@@ -146,6 +147,12 @@ class Settings(MartSettings):
     lock_wait_seconds: float = Field(default=30.0, ge=0)
     snapshots_kept: int = Field(default=3, ge=1)
     max_line_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    audience: AudiencePolicy = AudiencePolicy()
+
+    @field_validator("audience", mode="before")
+    @classmethod
+    def _audience_from_json_text(cls, value: Any) -> Any:
+        return from_json_text(value)
 
     @field_validator("now")
     @classmethod

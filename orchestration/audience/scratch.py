@@ -28,27 +28,37 @@ _EACH_OUTSIDE, _EACH_INSIDE = 54, 19
 
 @contextmanager
 def open_scratch(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory database in UTC that has the warehouse attached, read only, as `warehouse`.
-
-    Raises TandemError where there is no warehouse, or no build has made the features yet.
-    """
-    if not settings.warehouse_path.exists():
-        raise TandemError(f"{settings.warehouse_path} does not exist yet: run `tandem build` first")
+    """An in-memory database in UTC, bounded as the warehouse's writers are, with its order kept."""
     config = duckdb_config(settings) | {"preserve_insertion_order": "true"}
-    (settings.home / "tmp").mkdir(mode=0o700, exist_ok=True)
+    (settings.home / "tmp").mkdir(mode=0o700, parents=True, exist_ok=True)
     connection = duckdb.connect(":memory:", config=dict(config))
     try:
         connection.execute("set timezone = 'UTC'")
         connection.execute("set enable_progress_bar = false")
-        connection.execute(f"attach {literal(settings.warehouse_path)} as warehouse (read_only)")
         yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def attached(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Iterator[None]:
+    """Have the warehouse readable as `warehouse`; nobody can write it meanwhile.
+
+    Raises TandemError where there is no warehouse, or no build has made the features yet.
+    """
+    path = settings.warehouse_path
+    if not path.exists():
+        raise TandemError(f"{path} does not exist yet: run `tandem build` first")
+    connection.execute(f"attach {literal(path)} as warehouse (read_only)")
+    try:
+        yield
     except duckdb.CatalogException as error:
         raise TandemError(
-            f"the warehouse lacks what packs are made of; run `tandem build` first "
+            "the warehouse lacks what packs are made of: run `tandem build` first "
             f"({str(error).splitlines()[0]})"
         ) from error
     finally:
-        connection.close()
+        connection.execute("detach warehouse")
 
 
 def as_of_date(connection: duckdb.DuckDBPyConnection) -> date | None:

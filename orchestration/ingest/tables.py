@@ -54,6 +54,28 @@ CONTROL_TABLES = {
         salt varchar, payee_commitment varchar, prev_hash varchar, row_hash varchar
     """,
     "control.payout_payees": "payee varchar, id_kind varchar, source varchar, id varchar",
+    "control.release_ledger": """
+        seq bigint, recorded_at timestamp, entry bigint, status varchar, population varchar,
+        purpose varchar, pack varchar, version bigint, spec_sha256 varchar, snapshot_id varchar,
+        mechanism varchar, params varchar, epsilon double, delta double, prev_hash varchar,
+        row_hash varchar
+    """,
+    "control.audience_packs": """
+        pack varchar, version bigint, entry bigint, kind varchar, purpose varchar,
+        population varchar, created_at timestamp, expires_at timestamp, epsilon double,
+        delta double, beta double, k bigint, l bigint, alpha double, t double,
+        spec_sha256 varchar, snapshot_id varchar, status varchar
+    """,
+    "control.audience_rows": """
+        pack varchar, version bigint, cell bigint, column_name varchar, value varchar,
+        cell_rows bigint
+    """,
+    "control.audience_counts": """
+        pack varchar, version bigint, cell varchar, measure varchar, value bigint
+    """,
+    "control.audience_attacks": """
+        pack varchar, version bigint, attack varchar, value double, gate double, passed boolean
+    """,
     "quarantine.lines": """
         file_id bigint, path varchar, log varchar, line bigint, reason varchar, field varchar,
         raw_text varchar, batch_id bigint, rejected_at timestamp
@@ -62,7 +84,15 @@ CONTROL_TABLES = {
 HISTORY_TABLES = ("control.builds", "control.stages", "control.validations")
 """What a full refresh takes over from the old warehouse once the new one is ready: no landing file
 says it."""
-LEDGER_TABLES = ("control.payout_ledger", "control.payout_payees")
+LEDGER_TABLES = (
+    "control.payout_ledger",
+    "control.payout_payees",
+    "control.release_ledger",
+    "control.audience_packs",
+    "control.audience_rows",
+    "control.audience_counts",
+    "control.audience_attacks",
+)
 """What it takes over before it begins, because models go on from it."""
 _SETTING_TYPES = {str: "varchar", int: "bigint", float: "double", bool: "boolean"}
 

@@ -1,0 +1,873 @@
+"""From a definition to a released pack, and what becomes of it: build, list, verify, revoke.
+
+The order is the contract's: reserve → charge → draw → candidate → gate → release. A build killed
+before its charge is refunded by the next one; after it, it stays charged. What the ledger calls
+released is renamed into place, by the next build if this one dies in between; nothing else is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from orchestration.audience import counts, ledger, rows
+from orchestration.audience.card import NAME as CARD
+from orchestration.audience.card import make_card
+from orchestration.audience.files import (
+    FILE_MODE,
+    FOLDER_MODE,
+    data_name,
+    released_table,
+    sync_folder,
+    write_data,
+    write_text,
+)
+from orchestration.audience.interface import AttackContext, AttackResult, PackSpec
+from orchestration.audience.ledger import Balance, Request
+from orchestration.audience.manifest import NAME as MANIFEST
+from orchestration.audience.manifest import (
+    make_manifest,
+    manifest_key,
+    read_manifest,
+    rounded_up,
+    sign,
+    spec_of,
+    to_text,
+)
+from orchestration.audience.recode import column_list, quoted, recode_file
+from orchestration.audience.scratch import (
+    as_of_date,
+    attached,
+    count_eligible,
+    create_known_ids,
+    create_population,
+    load_persons,
+    load_weeks,
+    open_scratch,
+)
+from orchestration.audience.spec import SpecError, load_pack
+from orchestration.errors import GateError, TandemError
+from orchestration.ingest.tables import create_tables
+from orchestration.lock import build_lock
+from orchestration.settings import Settings
+from orchestration.warehouse import literal, open_warehouse
+
+Attacks = Callable[[AttackContext], list[AttackResult]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a build would do, without having drawn or spent anything.
+
+    `problems` are the refusals; `epsilon_after` and `delta_after` the account if it ran.
+    """
+
+    spec: PackSpec
+    version: int
+    problems: tuple[str, ...]
+    before: Balance
+    after: Balance
+    stored: Path | None = None
+    """The released version of this very definition and snapshot, which a build would return."""
+
+
+@dataclass(frozen=True)
+class Release:
+    """A pack that was released, now or, when `is_new` is false, before."""
+
+    pack: str
+    version: int
+    folder: Path
+    manifest: Mapping[str, Any]
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that `verify` recomputed."""
+
+    name: str
+    passed: bool
+    detail: str = ""
+
+
+@dataclass
+class _Draw:
+    """What was drawn for one candidate; lives in memory until the gate has judged it."""
+
+    spec: PackSpec
+    connection: duckdb.DuckDBPyConnection
+    coins: bytes = field(repr=False)
+    accuracy: dict[str, float]
+
+    def redo(
+        self,
+        table: str,
+        *,
+        without: Collection[str] = (),
+        coins: bytes | None = None,
+        planted: bool = False,
+        filtered: bool = False,
+    ) -> None:
+        """Build the cells again, as `interface.Redo` says."""
+        persons = "population"
+        if planted:
+            persons = "(select * from population union all select * from canary_population)"
+        if self.spec.product == "counts":
+            counts.build_cells(self.connection, self.spec, table, persons=persons, without=without)
+            return
+        rows.build_cells(
+            self.connection,
+            self.spec,
+            table,
+            self.coins if coins is None else coins,
+            persons=persons,
+            without=without,
+        )
+        if filtered:
+            rows.filter_classes(self.connection, self.spec, table, table)
+
+    def rewrite(self, folder: Path) -> Mapping[str, str]:
+        """Write the data files again, as `interface.Rewrite` says."""
+        return write_data(folder, self.spec, released_table(self.connection, self.spec, "drawn"))
+
+
+def exports_path(settings: Settings) -> Path:
+    """Where released packs stand."""
+    return settings.home / "exports"
+
+
+def plan_pack(settings: Settings, pack: str, *, now: datetime | None = None) -> Plan:
+    """What `build_pack` would do, as `tandem audience build --dry-run` shows it.
+
+    Reads the data only to find refusals; spends, draws and writes nothing. Raises SpecError for
+    a definition that does not compile, TandemError where there is nothing to read.
+    """
+    now = now or _now(settings)
+    with (
+        build_lock(settings),
+        open_scratch(settings) as connection,
+        attached(connection, settings),
+    ):
+        spec = load_pack(pack, settings.audience, as_of_date(connection))
+        return _plan(settings, connection, spec, now, "warehouse.")
+
+
+def build_pack(
+    settings: Settings,
+    pack: str,
+    *,
+    now: datetime | None = None,
+    attacks: Attacks | None = None,
+) -> Release:
+    """Build, gate and release the next version of a pack; or return the one there is.
+
+    The same definition on the same snapshot is never drawn twice: the stored version is
+    returned, and nothing is charged. `attacks` is the gate, the suite's by default.
+    Raises SpecError or LedgerError for what is refused before the charge, GateError when the
+    gate blocks (the charge stays), LockedError while another build runs.
+    """
+    now = now or _now(settings)
+    with build_lock(settings):
+        _recover(settings, now)
+        with open_scratch(settings) as connection:
+            with attached(connection, settings):
+                spec = load_pack(pack, settings.audience, as_of_date(connection))
+                plan = _plan(settings, connection, spec, now, "warehouse.")
+                if plan.stored is not None:
+                    return Release(
+                        spec.pack,
+                        plan.version,
+                        plan.stored,
+                        read_manifest(plan.stored),
+                        is_new=False,
+                    )
+                if plan.problems:
+                    raise _refusal(plan)
+                snapshot = snapshot_id(connection, "warehouse.")
+                load_persons(connection, spec)
+                if spec.product == "counts":
+                    load_weeks(connection, spec)
+                create_population(connection, spec)
+                if _is_hopeless(connection, spec):
+                    raise SpecError([f"{spec.path}: the segment selects no one, or too few"])
+            return _release(settings, connection, plan, snapshot, now, attacks or _suite())
+
+
+def list_packs(settings: Settings) -> list[dict[str, Any]]:
+    """Every version of every pack with its status, newest last, and what it costs."""
+    if not settings.warehouse_path.exists():
+        return []
+    with open_warehouse(settings, read_only=True) as connection:
+        if not _has_ledger(connection):
+            return []
+        names = (
+            "pack", "version", "kind", "purpose", "created_at", "expires_at", "epsilon", "delta",
+            "status",
+        )  # fmt: skip
+        found = connection.execute(
+            f"select {', '.join(names)} from control.audience_packs "
+            "order by created_at, pack, version"
+        ).fetchall()
+    return [dict(zip(names, values, strict=True)) for values in found]
+
+
+def read_balance(settings: Settings, *, now: datetime | None = None) -> Balance:
+    """What the account has spent in the window."""
+    now = now or _now(settings)
+    if not settings.warehouse_path.exists():
+        return ledger.balance([], settings.audience, now)
+    with open_warehouse(settings, read_only=True) as connection:
+        return ledger.balance(_ledger_rows(connection), settings.audience, now)
+
+
+def revoke_pack(
+    settings: Settings, pack: str, *, version: int | None = None, now: datetime | None = None
+) -> list[int]:
+    """Mark released versions of a pack as revoked and remove their files; the cost stays.
+
+    Returns the versions; all released ones when none is named. Raises TandemError when there is
+    none.
+    """
+    now = now or _now(settings)
+    with build_lock(settings):
+        _recover(settings, now)
+        chosen = "" if version is None else f" and version = {int(version)}"
+        ended = _end(settings, "revoked", f"pack = {literal(pack)}{chosen}", now)
+    if not ended:
+        raise TandemError(f"{pack} has no released version{'' if version is None else ' so'}")
+    return [number for _, number in ended]
+
+
+def expire_packs(settings: Settings, *, now: datetime | None = None) -> list[tuple[str, int]]:
+    """Remove what expired; returns (pack, version) of each."""
+    now = now or _now(settings)
+    with build_lock(settings):
+        _recover(settings, now)
+        return _end(settings, "expired", f"expires_at <= timestamp {literal(now)}", now)
+
+
+def verify_pack(
+    settings: Settings, pack: str, *, version: int | None = None
+) -> tuple[Path, list[Check]]:
+    """Recompute all that a released version's files allow; the last one by default.
+
+    Signature, hashes, ledger, k, l, α, t, columns and modes. Raises TandemError when there is
+    no such version, or no manifest to read.
+    """
+    folder = _folder_of(settings, pack, version)
+    manifest = read_manifest(folder)
+    checks = [
+        Check(
+            "signature",
+            sign(manifest, manifest_key(settings)) == manifest["hmac"],
+            "hmac of manifest.json",
+        )
+    ]
+    checks += _verify_files(folder, manifest)
+    checks += _verify_ledger(settings, folder, manifest)
+    checks += _verify_rows(folder, manifest)
+    return folder, checks
+
+
+def snapshot_id(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> str:
+    """What the marts were made of: the last build's batch, date, settings and code, hashed."""
+    found = connection.execute(
+        f"""
+        select batch_id, as_of_date, settings_fingerprint, code_fingerprint
+        from {catalog}control.builds
+        where state in ('transformed', 'published')
+        order by started_at desc, build_id desc limit 1
+        """
+    ).fetchall()
+    if not found:
+        found = connection.execute(
+            f"select watermark_batch_id, as_of_date, '', '' from {catalog}control.parameters"
+        ).fetchall()
+    text = json.dumps([str(value) for row in found for value in row])
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+# Planning
+
+
+def _plan(
+    settings: Settings,
+    connection: duckdb.DuckDBPyConnection,
+    spec: PackSpec,
+    now: datetime,
+    catalog: str,
+) -> Plan:
+    policy = settings.audience
+    past = _ledger_rows(connection, catalog)
+    snapshot = snapshot_id(connection, catalog)
+    version = 1 + max((row.version for row in past if row.pack == spec.pack), default=0)
+    request = _request(spec, version, snapshot)
+    before = ledger.balance(past, policy, now)
+    after = ledger.balance(past, policy, now, request)
+    stored = _stored(settings, connection, spec, snapshot, catalog)
+    if stored is not None:
+        return Plan(spec, stored[0], (), before, before, stored[1])
+    problems = []
+    eligible = count_eligible(connection, spec)
+    if spec.product == "rows" and eligible < policy.min_eligible:
+        problems.append(
+            f"{spec.path}: a rows pack needs {policy.min_eligible:,} eligible persons; "
+            "make a counts pack"
+        )
+    if spec.guarantee.delta * 10 * eligible > 1:
+        problems.append(f"{spec.path}: delta is too great for this population: lower it")
+    shortfall = ledger.shortfall(past, policy, request, now)
+    problems += [f"{spec.path}: {shortfall}"] if shortfall else []
+    return Plan(spec, version, tuple(problems), before, after)
+
+
+def _request(spec: PackSpec, version: int, snapshot: str) -> Request:
+    params: dict[str, Any] = {"kind": "approx"}
+    if spec.product == "counts":
+        noise = counts.plan_noise(spec)
+        highs = [1, *(max(abs(m.low), abs(m.high)) for m in spec.measures)]
+        if spec.noise == "laplace" and spec.keys == "public" and spec.max_cells_per_person == 1:
+            params = {
+                "kind": "laplace",
+                "scales": list(noise.scales.values()),
+                "sensitivities": highs,
+            }
+    return Request(
+        spec.population,
+        spec.purpose,
+        spec.pack,
+        version,
+        spec.sha256,
+        snapshot,
+        "rows" if spec.product == "rows" else "noise",
+        json.dumps(params, sort_keys=True),
+        spec.guarantee.epsilon,
+        spec.guarantee.delta,
+    )
+
+
+def _stored(
+    settings: Settings,
+    connection: duckdb.DuckDBPyConnection,
+    spec: PackSpec,
+    snapshot: str,
+    catalog: str,
+) -> tuple[int, Path] | None:
+    if not _has_ledger(connection, catalog):
+        return None
+    found = connection.execute(
+        f"""
+        select version from {catalog}control.audience_packs
+        where pack = ? and spec_sha256 = ? and snapshot_id = ? and status = 'released'
+        order by version desc limit 1
+        """,
+        [spec.pack, spec.sha256, snapshot],
+    ).fetchall()
+    if not found:
+        return None
+    folder = _version_path(settings, spec.pack, found[0][0])
+    return (found[0][0], folder) if folder.is_dir() else None
+
+
+def _refusal(plan: Plan) -> TandemError:
+    text = "\n".join(plan.problems)
+    if any("not enough budget" in problem for problem in plan.problems):
+        return ledger.LedgerError(text)
+    return SpecError(plan.problems)
+
+
+def _is_hopeless(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> bool:
+    found = connection.execute("select count(*) from population").fetchall()[0][0]
+    if spec.guarantee.k is None or spec.guarantee.beta is None:
+        return bool(found == 0)
+    return bool(found * spec.guarantee.beta < spec.guarantee.k)
+
+
+# Releasing
+
+
+def _release(
+    settings: Settings,
+    connection: duckdb.DuckDBPyConnection,
+    plan: Plan,
+    snapshot: str,
+    now: datetime,
+    attacks: Attacks,
+) -> Release:
+    spec = plan.spec
+    with open_warehouse(settings) as warehouse:
+        create_tables(warehouse)
+        reserved = ledger.reserve(
+            warehouse, settings.audience, _request(spec, plan.version, snapshot), now
+        )
+        with _transaction(warehouse):
+            charge = ledger.advance(warehouse, reserved.seq, "charged", now)
+    draw = _draw(connection, spec)
+    folder = _candidate_path(settings, spec.pack, plan.version)
+    folder.mkdir(parents=True, mode=FOLDER_MODE)
+    exports_path(settings).chmod(FOLDER_MODE)
+    folder.parent.chmod(FOLDER_MODE)
+    number_of_rows = _write_candidate(folder, draw)
+    described = _Description(settings, plan, snapshot, now, charge, draw.accuracy, number_of_rows)
+    described.write(folder, ())
+    with open_warehouse(settings) as warehouse, _transaction(warehouse):
+        ledger.advance(warehouse, reserved.seq, "candidate", now)
+    results = _attack(settings, draw, plan, folder, attacks)
+    if number_of_rows == 0:
+        results.append(AttackResult("something_left", 0.0, 1.0, passed=False))
+    failed = [result.id for result in results if not result.passed]
+    if failed or not results:
+        with open_warehouse(settings) as warehouse, _transaction(warehouse):
+            ledger.advance(warehouse, reserved.seq, "blocked", now)
+            _record(warehouse, described, results, "blocked")
+        shutil.rmtree(folder)
+        raise GateError(
+            f"{spec.pack} v{plan.version:03d} is blocked by "
+            f"{', '.join(failed) or 'an empty gate'}; nothing was released, the charge stays"
+        )
+    manifest = described.write(folder, results)
+    sync_folder(folder)
+    with open_warehouse(settings) as warehouse, _transaction(warehouse):
+        text = (folder / MANIFEST).read_bytes()
+        ledger.advance(
+            warehouse, reserved.seq, "released", now,
+            params=json.dumps({"manifest_sha256": hashlib.sha256(text).hexdigest()}),
+        )  # fmt: skip
+        _record(warehouse, described, results, "released")
+        _record_content(warehouse, spec, plan.version, folder)
+    target = _version_path(settings, spec.pack, plan.version)
+    folder.rename(target)
+    return Release(spec.pack, plan.version, target, manifest, is_new=True)
+
+
+def _draw(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> _Draw:
+    if spec.product == "counts":
+        noise = counts.plan_noise(spec)
+        counts.create_bounded(connection, spec)
+        counts.build_cells(connection, spec, "cells")
+        counts.draw(connection, spec, "cells", "drawn", noise)
+        connection.execute("drop table cells")
+        return _Draw(spec, connection, b"", dict(noise.accuracy))
+    draw = _Draw(spec, connection, os.urandom(32), {})
+    draw.redo("drawn", filtered=True)
+    return draw
+
+
+def _write_candidate(folder: Path, draw: _Draw) -> int:
+    draw.rewrite(folder)
+    write_text(folder / "recode.sql", recode_file(draw.spec))
+    path = folder / f"{data_name(draw.spec)}.parquet"
+    draw.connection.execute(f"create table released as select * from read_parquet({literal(path)})")
+    found = draw.connection.execute("select count(*) from released").fetchall()
+    return int(found[0][0])
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What manifest and card are made of, but for the attacks."""
+
+    settings: Settings
+    plan: Plan
+    snapshot: str
+    now: datetime
+    charge: ledger.Row
+    accuracy: dict[str, float]
+    rows: int
+
+    @property
+    def expires_at(self) -> datetime:
+        return self.now + timedelta(days=self.plan.spec.ttl_days)
+
+    def write(self, folder: Path, results: Sequence[AttackResult]) -> dict[str, Any]:
+        card = make_card(
+            self.plan.spec,
+            number=self.plan.version,
+            created_at=self.now,
+            expires_at=self.expires_at,
+            rows=self.rows,
+            accuracy=self.accuracy,
+            balance=self.plan.after,
+            attacks=results,
+            policy=self.settings.audience,
+        )
+        write_text(folder / CARD, card)
+        manifest = make_manifest(
+            self.plan.spec,
+            number=self.plan.version,
+            created_at=self.now,
+            expires_at=self.expires_at,
+            snapshot_id=self.snapshot,
+            folder=folder,
+            rows=self.rows,
+            accuracy=self.accuracy,
+            balance=self.plan.after,
+            charge=self.charge,
+            attacks=results,
+            key=manifest_key(self.settings),
+        )
+        write_text(folder / MANIFEST, to_text(manifest))
+        return manifest
+
+
+def _attack(
+    settings: Settings, draw: _Draw, plan: Plan, folder: Path, attacks: Attacks
+) -> list[AttackResult]:
+    """The gate's verdicts; an attack that raises is a failed one."""
+    connection = draw.connection
+    with attached(connection, settings):
+        create_known_ids(connection)
+        connection.execute(
+            f"""
+            create table ledger as select * from warehouse.{ledger.TABLE}
+            where population = {literal(plan.spec.population)} order by seq
+            """
+        )
+        context = AttackContext(
+            connection=connection,
+            spec=plan.spec,
+            version=plan.version,
+            folder=folder,
+            previous=_previous(settings, connection, plan.spec.population),
+            redo=draw.redo,
+            rewrite=draw.rewrite,
+            secrets=tuple(
+                item for item in (draw.coins, settings.secret_key(), manifest_key(settings)) if item
+            ),
+        )
+        try:
+            return list(attacks(context))
+        except Exception as error:  # noqa: BLE001 (a gate must not fail open)
+            return [AttackResult("gate_error", 1.0, 0.0, passed=False, detail=type(error).__name__)]
+
+
+def _previous(
+    settings: Settings, connection: duckdb.DuckDBPyConnection, population: str
+) -> list[Path]:
+    found = connection.execute(
+        """
+        select pack, version from warehouse.control.audience_packs
+        where population = ? and status = 'released' order by created_at, pack, version
+        """,
+        [population],
+    ).fetchall()
+    folders = [_version_path(settings, pack, version) for pack, version in found]
+    return [folder for folder in folders if folder.is_dir()]
+
+
+def _record(
+    warehouse: duckdb.DuckDBPyConnection,
+    described: _Description,
+    results: Sequence[AttackResult],
+    status: str,
+) -> None:
+    spec, held = described.plan.spec, described.plan.spec.guarantee
+    warehouse.execute(
+        f"insert into control.audience_packs values ({', '.join('?' for _ in range(18))})",
+        [
+            spec.pack, described.plan.version, described.charge.entry, spec.product, spec.purpose,
+            spec.population, described.now, described.expires_at, held.epsilon, held.delta,
+            held.beta, held.k, held.l, held.alpha, held.t, spec.sha256, described.snapshot, status,
+        ],
+    )  # fmt: skip
+    for result in results:
+        warehouse.execute(
+            "insert into control.audience_attacks values (?, ?, ?, ?, ?, ?)",
+            [
+                spec.pack,
+                described.plan.version,
+                result.id,
+                rounded_up(result.value),
+                result.gate,
+                result.passed,
+            ],
+        )
+
+
+def _record_content(
+    warehouse: duckdb.DuckDBPyConnection, spec: PackSpec, version: int, folder: Path
+) -> None:
+    """Keep what the file holds in long form: a line a cell and column, or cell and measure."""
+    path = literal(folder / f"{data_name(spec)}.parquet")
+    keys = column_list(spec.key_columns)
+    head = f"{literal(spec.pack)} as pack, {version} as version"
+    if spec.product == "rows":
+        warehouse.execute(
+            f"""
+            insert into control.audience_rows
+            select {head}, cell, column_name, value, cell_rows from (
+                unpivot (
+                    select {keys}, count(*) as cell_rows,
+                        row_number() over (order by {keys}) as cell
+                    from read_parquet({path}) group by {keys}
+                ) on {keys} into name column_name value value
+            )
+            """
+        )
+        return
+    pairs = ", ".join(f"{quoted(name)} := {quoted(name)}" for name in spec.key_columns)
+    measures = column_list(column.name for column in spec.columns if column.role == "measure")
+    warehouse.execute(
+        f"""
+        insert into control.audience_counts
+        select {head}, cell, measure, value from (
+            unpivot (
+                select cast(to_json(struct_pack({pairs})) as varchar) as cell, {measures}
+                from read_parquet({path})
+            ) on {measures} into name measure value value
+        )
+        """
+    )
+
+
+# Ending and recovering
+
+
+def _end(
+    settings: Settings, status: ledger.Status, condition: str, now: datetime
+) -> list[tuple[str, int]]:
+    with open_warehouse(settings) as warehouse:
+        create_tables(warehouse)
+        with _transaction(warehouse):
+            ended = warehouse.execute(
+                f"""
+                select pack, version, entry from control.audience_packs
+                where status = 'released' and {condition} order by pack, version
+                """
+            ).fetchall()
+            for pack, version, entry in ended:
+                ledger.advance(warehouse, entry, status, now)
+                which = f"pack = {literal(pack)} and version = {version}"
+                warehouse.execute(
+                    f"update control.audience_packs set status = {literal(status)} where {which}"
+                )
+                for table in ("audience_rows", "audience_counts"):
+                    warehouse.execute(f"delete from control.{table} where {which}")
+    for pack, version, _ in ended:
+        shutil.rmtree(_version_path(settings, pack, version), ignore_errors=True)
+    return [(pack, version) for pack, version, _ in ended]
+
+
+def _recover(settings: Settings, now: datetime) -> None:
+    """Finish or undo what a killed build left: refunds, renames, candidates, ended versions.
+
+    Call it only under the build lock.
+    """
+    if not settings.warehouse_path.exists():
+        return
+    with open_warehouse(settings) as warehouse:
+        create_tables(warehouse)
+        with _transaction(warehouse):
+            ledger.refund_abandoned(warehouse, now)
+        status: dict[tuple[str, int], str] = {
+            (pack, version): state
+            for pack, version, state in warehouse.execute(
+                "select pack, version, status from control.audience_packs"
+            ).fetchall()
+        }
+    for candidate in exports_path(settings).glob("*/.candidate-v*"):
+        pack, version = candidate.parent.name, int(candidate.name.removeprefix(".candidate-v"))
+        target = _version_path(settings, pack, version)
+        if status.get((pack, version)) == "released" and not target.exists():
+            candidate.rename(target)
+        else:
+            shutil.rmtree(candidate)
+    for (pack, version), state in status.items():
+        if state in ("revoked", "expired"):
+            shutil.rmtree(_version_path(settings, pack, version), ignore_errors=True)
+
+
+# Verifying
+
+
+def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    from orchestration.audience.files import sha256_of
+
+    declared: Mapping[str, Any] = manifest["files"]
+    present = {path.name for path in folder.iterdir()}
+    checks = [
+        Check(
+            "files",
+            present == {*declared, MANIFEST},
+            ", ".join(sorted(present ^ {*declared, MANIFEST})),
+        )
+    ]
+    for name, said in declared.items():
+        path = folder / name
+        same = path.is_file() and (path.stat().st_size, sha256_of(path)) == (
+            said["bytes"],
+            said["sha256"],
+        )
+        checks.append(Check(f"bytes of {name}", same))
+    modes = [path.name for path in folder.iterdir() if path.stat().st_mode & 0o777 != FILE_MODE]
+    checks.append(Check("modes", not modes, ", ".join(modes)))
+    return checks
+
+
+def _verify_ledger(settings: Settings, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    with open_warehouse(settings, read_only=True) as connection:
+        try:
+            past = _ledger_rows(connection)
+        except ledger.LedgerError as error:
+            return [Check("ledger", passed=False, detail=str(error))]
+    said, held = manifest["ledger"], manifest["guarantee"]
+    charge = next((row for row in past if row.seq == said["seq"]), None)
+    wanted = (
+        "charged", manifest["pack"], manifest["version"], manifest["spec_sha256"],
+        manifest["snapshot_id"], held["epsilon"], held["delta"], said["row_hash"],
+    )  # fmt: skip
+    paid = charge is not None and wanted == (
+        charge.status, charge.pack, charge.version, charge.spec_sha256, charge.snapshot_id,
+        charge.epsilon, charge.delta, charge.row_hash,
+    )  # fmt: skip
+    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    released = [
+        row
+        for row in past
+        if charge is not None and row.entry == charge.entry and row.status == "released"
+    ]
+    return [
+        Check("ledger", passed=True, detail=f"{len(past)} rows"),
+        Check("charge", paid),
+        Check(
+            "release", bool(released) and json.loads(released[-1].params) == {
+                "manifest_sha256": digest
+            },
+        ),
+    ]  # fmt: skip
+
+
+def _verify_rows(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
+    spec = spec_of(manifest, folder)
+    stem = folder / data_name(spec)
+    names = [column.name for column in spec.columns]
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute(
+            f"create table released as select * from read_parquet({literal(f'{stem}.parquet')})"
+        )
+        types = ", ".join(f"{literal(c.name)}: {literal(c.type)}" for c in spec.columns)
+        connection.execute(
+            f"""
+            create table texts as select * from read_csv(
+                {literal(f"{stem}.csv")}, header = true, columns = {{{types}}}, nullstr = '\\N'
+            )
+            """
+        )
+        described = connection.execute("describe released").fetchall()
+        checks = [
+            Check(
+                "columns",
+                [(row[0], row[1]) for row in described] == [(c.name, c.type) for c in spec.columns],
+            ),
+            Check("csv", _same(connection, names)),
+        ]
+        if spec.product == "rows":
+            checks += _verify_classes(connection, spec)
+        return checks
+    except duckdb.Error as error:
+        return [Check("rows", passed=False, detail=type(error).__name__)]
+    finally:
+        connection.close()
+
+
+def _same(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> bool:
+    columns = column_list(names)
+    differing = connection.execute(
+        f"""
+        select count(*) from (
+            (select {columns} from released except all select {columns} from texts)
+            union all
+            (select {columns} from texts except all select {columns} from released)
+        )
+        """
+    ).fetchall()
+    return bool(differing[0][0] == 0)
+
+
+def _verify_classes(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> list[Check]:
+    keys = column_list(spec.key_columns)
+    connection.execute(
+        f"create table cells as select {keys}, count(*) as cell_rows from released group by {keys}"
+    )
+    least = connection.execute("select coalesce(min(cell_rows), 0) from cells").fetchall()[0][0]
+    checks = [Check("k", least >= (spec.guarantee.k or 1), f"the smallest cell has {least} rows")]
+    for column in spec.sensitive:
+        query = rows.broken_classes_sql(spec, "cells", column)
+        broken = connection.execute(f"select count(*) from ({query})").fetchall()[0][0]
+        checks.append(Check(f"l, alpha, t of {column}", broken == 0, f"{broken} classes miss"))
+    return checks
+
+
+# Small things
+
+
+def _suite() -> Attacks:
+    from orchestration.audience.attacks import run_attacks
+
+    return run_attacks
+
+
+def _now(settings: Settings) -> datetime:
+    if settings.now is not None:
+        from datetime import UTC
+
+        return settings.now.astimezone(UTC).replace(tzinfo=None)
+    return ledger.utc_now()
+
+
+def _version_path(settings: Settings, pack: str, version: int) -> Path:
+    return exports_path(settings) / pack / f"v{version:03d}"
+
+
+def _candidate_path(settings: Settings, pack: str, version: int) -> Path:
+    return exports_path(settings) / pack / f".candidate-v{version:03d}"
+
+
+def _folder_of(settings: Settings, pack: str, version: int | None) -> Path:
+    if version is None:
+        home = exports_path(settings) / pack
+        numbers = [int(path.name[1:]) for path in home.glob("v*") if path.name[1:].isdigit()]
+        if not numbers:
+            raise TandemError(f"{pack} has no released version")
+        version = max(numbers)
+    folder = _version_path(settings, pack, version)
+    if not folder.is_dir():
+        raise TandemError(f"{pack} has no released version {version}")
+    return folder
+
+
+def _has_ledger(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> bool:
+    try:
+        connection.execute(f"select 1 from {catalog}{ledger.TABLE} limit 0")
+        connection.execute(f"select 1 from {catalog}control.audience_packs limit 0")
+    except duckdb.CatalogException:
+        return False
+    return True
+
+
+def _ledger_rows(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> list[ledger.Row]:
+    if not _has_ledger(connection, catalog):
+        return []
+    return ledger.read(connection, f"{catalog}{ledger.TABLE}")
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException:
+        connection.rollback()
+        raise
