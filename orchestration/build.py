@@ -21,7 +21,7 @@ import duckdb
 from pydantic import SecretStr
 
 from orchestration.errors import GateError, TandemError
-from orchestration.ingest.tables import create_tables
+from orchestration.ingest.tables import HISTORY_TABLES, create_tables
 from orchestration.lock import build_lock
 from orchestration.plan import LAYERS, Plan, make_plan, write_plan
 from orchestration.settings import Settings
@@ -323,6 +323,7 @@ def run_publish(build: Build) -> PublishReport:
     """
     from data_quality.verdicts import assert_publishable
     from orchestration.gates import rules_fingerprint
+    from orchestration.payouts import post
     from orchestration.publish import mart_tables, publish
     from orchestration.transform import read_manifest
 
@@ -341,6 +342,9 @@ def run_publish(build: Build) -> PublishReport:
         def audit(path: Path) -> None:
             _judge(build, "export", database=path)
             raise_if_failed(build)
+            # After every gate and before the swap: what readers see was always posted.
+            with open_warehouse(build.work) as connection:
+                post(connection, build.build_id)
 
         report = publish(
             build.settings,
@@ -430,6 +434,8 @@ def _stage(
 
 
 def _begin(build: Build) -> None:
+    from orchestration.payouts import bring_ledger, keep_ledger
+
     now = datetime.now(UTC).replace(tzinfo=None)
     for settings in {id(item): item for item in (build.settings, build.work)}.values():
         with open_warehouse(settings) as connection:
@@ -446,6 +452,11 @@ def _begin(build: Build) -> None:
                 "insert into control.builds (build_id, started_at, state) values (?, ?, 'failed')",
                 [build.build_id, now],
             )
+    with open_warehouse(build.settings) as connection:
+        keep_ledger(connection, build.settings.serving_path)
+    if build.work is not build.settings:
+        with open_warehouse(build.work) as connection:
+            bring_ledger(connection, build.settings.warehouse_path)
 
 
 def _finish(build: Build) -> None:
@@ -511,12 +522,12 @@ def _adopt(build: Build) -> None:
                 f"{lost[1]} loaded files are no longer in the landing zone (first: {lost[0]}). "
                 f"Put them back, or move {old} away to build without them"
             )
-        for table in ("builds", "stages", "validations"):
+        for table in HISTORY_TABLES:
             connection.execute(
                 f"""
-                insert into control.{table} by name
-                select * from old.control.{table}
-                where {"run_id" if table == "validations" else "build_id"} <> ?
+                insert into {table} by name
+                select * from old.{table}
+                where {"run_id" if table == "control.validations" else "build_id"} <> ?
                 """,
                 [build.build_id],
             )

@@ -29,6 +29,8 @@ app = typer.Typer(
 )
 quarantine = typer.Typer(help="Rejected lines: what, why, and taking them again.")
 app.add_typer(quarantine, name="quarantine")
+payouts = typer.Typer(help="What creators are paid: the ledger, and what other policies would pay.")
+app.add_typer(payouts, name="payouts")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
@@ -148,9 +150,17 @@ def build(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The last complete local date."),
     ] = None,
+    live: Annotated[
+        bool, typer.Option("--live", help="Only take in what is new and refresh the live board.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Ingest, transform, check and publish. 0 only if all blocking gates passed."""
+    if live:
+        if full_refresh or as_of:
+            raise typer.BadParameter("--live goes with neither --full-refresh nor --as-of")
+        _build_live(as_json=as_json)
+        return
     from orchestration.build import nothing_new
     from orchestration.lock import build_lock
     from orchestration.progress import BuildProgress
@@ -175,6 +185,23 @@ def build(
     from orchestration.publish import published
 
     _print_build(settings, done.state, None, progress.results, published(settings), as_json=as_json)
+
+
+def _build_live(*, as_json: bool) -> None:
+    from orchestration.live import run_live
+    from orchestration.progress import BuildProgress
+    from orchestration.publish import published
+
+    settings = _settings()
+    with BuildProgress(quiet=as_json) as progress:
+        try:
+            done = run_live(settings, observer=progress)
+        except TandemError as error:
+            if as_json:
+                _print_build(settings, "failed", error, progress.results, None, as_json=True)
+            raise
+    state = done.state if done is not None else "unchanged"
+    _print_build(settings, state, None, progress.results, published(settings), as_json=as_json)
 
 
 @app.command()
@@ -273,6 +300,84 @@ def quarantine_replay(
     )
 
 
+@payouts.command("verify")
+def payouts_verify(
+    published: Annotated[
+        bool, typer.Option("--published", help="Read the served file alone.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Recompute the ledger's chain and sums. 0 only if every entry is as it should be."""
+    from orchestration.payouts import verify
+
+    report = verify(_settings(), published=published)
+    broken = report.broken
+    if as_json:
+        _print_json(
+            {
+                "path": str(report.path),
+                "rows": report.rows,
+                "head": report.head,
+                "ok": report.ok,
+                "broken": None if broken is None else vars(broken),
+            }
+        )
+    elif broken is None:
+        _say(f"{report.rows:,} entries in {report.path}, all in order; head {report.head}")
+    if broken is not None:
+        raise TandemError(f"entry {broken.seq} breaks the ledger: {broken.what}: {broken.detail}")
+
+
+@payouts.command("replay")
+def payouts_replay(
+    policy: Annotated[
+        Path, typer.Option("--policy", help="Share policies: .yaml, .csv or .jsonl.")
+    ],
+    month: Annotated[datetime, typer.Option(formats=["%Y-%m"], help="The month of payment.")],
+    model: Annotated[
+        str | None, typer.Option(help="Only this model: pro_rata or user_centric.")
+    ] = None,
+    add: Annotated[
+        bool, typer.Option("--add", help="Add to the policies in force; replace equal ids only.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What creators would have earned under other policies; nothing is written."""
+    from orchestration.payouts import read_policies, replay
+
+    if model not in (None, "pro_rata", "user_centric"):
+        raise typer.BadParameter(f"--model {model}: pro_rata or user_centric")
+    found = replay(_settings(), read_policies(policy), month.date(), model=model, add=add)
+    models = sorted({row.model for row in found.rows})
+    if as_json:
+        _print_json(
+            {
+                "month": f"{found.month:%Y-%m}",
+                "is_complete": found.is_complete,
+                "pools": {
+                    name: dict(zip(_SIDES, found.total(name), strict=True)) for name in models
+                },
+                "payouts": [
+                    vars(row) | {"difference_minor": row.difference_minor} for row in found.rows
+                ],
+            }
+        )
+        return
+    for name in models:
+        _say(f"{name:34} {'actual':>14} {'replay':>14} {'difference':>14}")
+        for row in found.rows:
+            if row.model == name:
+                _say_payout(row.person_id, row.actual_minor, row.replay_minor)
+        _say_payout("total", *found.total(name))
+
+
+_SIDES = ("actual_minor", "replay_minor")
+
+
+def _say_payout(name: str, actual: int, replayed: int) -> None:
+    _say(f"  {name:32} {actual:>14,} {replayed:>14,} {replayed - actual:>+14,}")
+
+
 def _settings(**overrides: Any) -> Settings:
     from orchestration.settings import load_settings
 
@@ -298,6 +403,8 @@ def _print_build(
                 "version": served["version"] if served else None,
                 "as_of_date": str(served["as_of_date"]) if served else None,
                 "build_id": served["build_id"] if served else None,
+                "kind": served.get("kind") if served else None,
+                "live_as_of": str(served["live_as_of"]) if _is_live(served) else None,
                 "serving": str(settings.serving_path),
                 "report": str(report),
                 "stages": [
@@ -315,11 +422,16 @@ def _print_build(
     if served is None:
         return
     words = "nothing new; " if state == "unchanged" else ""
-    _say(f"{words}version {served['version']} is published, as of {served['as_of_date']}")
+    live = f", live board to {served['live_as_of']} UTC" if _is_live(served) else ""
+    _say(f"{words}version {served['version']} is published, as of {served['as_of_date']}{live}")
     _say(f"  marts    {settings.serving_path}")
     _say(f"  parquet  {settings.serving_path.parent / 'parquet' / 'current'}")
     if report.exists():
         _say(f"  quality  {report}")
+
+
+def _is_live(served: dict[str, Any] | None) -> bool:
+    return served is not None and served.get("live_build_id") is not None
 
 
 def _show_status(found: Status, *, why: bool) -> None:
@@ -328,6 +440,8 @@ def _show_status(found: Status, *, why: bool) -> None:
             f"published  version {found.served['version']} at {found.served['published_at']} UTC, "
             f"as of {found.served['as_of_date']}"
         )
+        if _is_live(found.served):
+            _say(f"live board to {found.served['live_as_of']} UTC")
     else:
         _say("published  nothing yet")
     if not found.warehouse_read:

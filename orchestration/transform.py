@@ -114,6 +114,13 @@ class DbtSession:
             set_key(connection, self.settings)
             return [_judge(connection, test) for test in wanted]
 
+    def compile(self, models: Sequence[str]) -> dict[str, str]:
+        """Model name to its SQL as dbt compiles it; nothing is run."""
+        if self.manifest is None:
+            self.parse()
+        results = self._run(["compile", "--select", *models])
+        return {item.node.name: item.node.compiled_code for item in results}
+
     def _data_tests(self) -> list[DataTest]:
         """The project's data tests with their SQL, compiled once for one state of the project."""
         path = self._target() / "data_tests.json"

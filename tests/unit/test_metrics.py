@@ -10,7 +10,7 @@ from orchestration.metrics import PAGE, REPOSITORY, read_catalogue, render
 
 MARTS = REPOSITORY / "dbt_project" / "models" / "marts"
 # Numbers that name a row rather than measure something.
-KEY_COLUMNS = {"decile", "day_n", "generation", "n_scenes", "step"}
+KEY_COLUMNS = {"decile", "day_n", "generation", "n_scenes", "seq", "step"}
 # Folders whose numbers are attributes or bookkeeping, not metrics of the trade.
 NOT_MEASURED = {"dim", "quality", "audience"}
 
