@@ -2,7 +2,7 @@
 
     relation: impressions and clicks (event_id, event_type, occurred_at, the key, the kept columns).
     key: the columns whose events may match, a person and a content. keep: columns of the
-    impression to carry along.
+    impression to carry along, beside shown_at and clicked_at.
 
     Clicks in order each take the last unclicked impression at most 30 minutes before. That is a
     stack: a click that finds an expired top finds nothing but expired ones, so popping it changes
@@ -49,7 +49,10 @@ touch_pairs as (
 
 credited_impressions as (
 
-    select {{ carried | join(', ') }}
+    select
+        {{ carried | join(',\n        ') }},
+        occurred_at as shown_at,
+        closed_at as clicked_at
     from touch_pairs
     where
         event_type = 'impression'

@@ -16,7 +16,7 @@ from orchestration.plan import make_plan, write_plan
 from orchestration.settings import Settings
 from orchestration.transform import DbtSession
 from orchestration.warehouse import open_warehouse
-from tests.integration import gates_world_second
+from tests.integration import gates_world_loops, gates_world_second
 from tests.support import fill_raw, test_settings
 
 PHONE, EMAIL, NAME = "13800138000", "planted@example.org", "王小明 Planted"
@@ -137,10 +137,34 @@ def _messages() -> list[dict[str, Any]]:
     ]
 
 
+def _exposures() -> list[dict[str, Any]]:
+    """One account sees both variants; m1 is in groups of both; the last comes after the end."""
+    rows = [
+        (A, "x1", "new", "a1", _at(5)),
+        (A, "x1", "new", "a7", _at(4)),
+        (A, "x1", "control", "a2", _at(4)),
+        (A, "x1", "control", "a6", _at(4)),
+        (A, "x1", "new", "a8", _at(4)),
+        (A, "x1", "control", "a8", _at(6)),
+        (A, "x1", "new", "a3", _at(4)),
+        (G, "x2", "control", "g1", _at(4)),
+        (G, "x2", "new", "g2", _at(4)),
+        (G, "x2", "new", "g1", _at(9)),
+    ]
+    return [
+        {"source": source, "event_id": f"xe{number}", "experiment_id": experiment}
+        | {"variant": variant, "unit_id": unit, "occurred_at": time}
+        for number, (source, experiment, variant, unit, time) in enumerate(rows, start=1)
+    ]
+
+
 def logs() -> dict[str, list[dict[str, Any]]]:
     """Records of all 25 logs, of both platforms."""
-    second = gates_world_second.logs()
-    return {log: rows + second.get(log, []) for log, rows in _first_platform().items()}
+    second, loops = gates_world_second.logs(), gates_world_loops.logs()
+    return {
+        log: rows + second.get(log, []) + loops.get(log, [])
+        for log, rows in _first_platform().items()
+    }
 
 
 def _first_platform() -> dict[str, list[dict[str, Any]]]:
@@ -229,12 +253,12 @@ def _first_platform() -> dict[str, list[dict[str, Any]]]:
         "operations/experiments": [
             state
             | {"experiment_id": "x1", "unit": "account", "starts_at": _at(4)}
-            | {"variants": {"control": 1, "new": 1}}
+            | {"variants": {"control": 1, "new": 1}},
+            group_state
+            | {"experiment_id": "x2", "unit": "group", "starts_at": _at(4), "ends_at": _at(9)}
+            | {"variants": {"control": 1, "new": 1}},
         ],
-        "operations/exposures": [
-            {"source": A, "event_id": "xe1", "experiment_id": "x1", "variant": "new"}
-            | {"unit_id": "a1", "occurred_at": _at(5)}
-        ],
+        "operations/exposures": _exposures(),
         "operations/assistant_requests": [
             {"source": A, "request_id": "r1", "surface": "community", "occurred_at": _at(5)}
             | {"account_id": "a1", "latency_ms": 300, "outcome": "answered"}

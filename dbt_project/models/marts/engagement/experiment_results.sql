@@ -1,0 +1,23 @@
+select
+    source,
+    experiment_id,
+    metric,
+    variant,
+    units,
+    mean,
+    variance,
+    control_mean,
+    difference,
+    std_error,
+    ci_low,
+    ci_high,
+    p_value,
+    p_holm,
+    p_bh,
+    difference_cuped,
+    std_error_cuped,
+    sequential_low,
+    sequential_high,
+    difference_per_member,
+    std_error_per_member
+from {{ ref('int_experiment_inference') }}
