@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.gates_mutation import of, twice
+from tests.integration.gates_mutations_experiments import EXPERIMENTS
 from tests.integration.gates_mutations_live import LIVE
 from tests.integration.gates_mutations_ltv import LTV
 from tests.integration.gates_mutations_users import CONTENT, USERS
@@ -605,4 +606,15 @@ EXPORT = [
     ),
 ]
 
-MUTATIONS = RAW + STAGING + INTERMEDIATE + MARTS + USERS + CONTENT + LIVE + QUALITY + LTV
+MUTATIONS = (
+    RAW
+    + STAGING
+    + INTERMEDIATE
+    + MARTS
+    + USERS
+    + CONTENT
+    + LIVE
+    + QUALITY
+    + LTV
+    + EXPERIMENTS
+)
