@@ -125,8 +125,8 @@ def _english(
         lines += [
             f"**What it is** Anonymous rows: {rows:,} of them, columns {columns}. No row id, no "
             "id, no pseudonym. Persons were sampled by coins that are used once "
-            f"(rate {held.beta:g}), recoded as written down beforehand, and every whole row with fewer than {held.k} "
-            "like it was dropped.",
+            f"(rate {held.beta:g}), recoded as written down beforehand, and every whole row with "
+            f"fewer than {held.k} like it was dropped.",
         ]
     else:
         lines += [

@@ -88,10 +88,12 @@ def recode_file(spec: PackSpec) -> str:
     return (
         f"-- Bands your own audience as the pack {spec.pack} is banded.\n"
         "-- Give a table or view `audience`, one row a prospect, with the columns\n"
+        "--   prospect_id (yours; it stays with you)\n"
         f"{needed}\n"
-        f"-- and join the result to the pack by {keys}\n"
-        "-- where you know them. Values that the pack does not name become (other), NULL (none).\n"
-        f"select\n    audience.*,\n    {body}\nfrom audience{tail}\n"
+        "-- and join the result to the pack by those of its columns that you know of prospects:\n"
+        f"--   {keys}\n"
+        "-- Values that the pack does not name become (other), NULL becomes (none).\n"
+        f"select\n    audience.prospect_id,\n    {body}\nfrom audience{tail}\n"
     )
 
 
