@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.integration.gates_mutation import of, twice
 from tests.integration.gates_mutations_experiments import EXPERIMENTS
 from tests.integration.gates_mutations_live import LIVE
+from tests.integration.gates_mutations_loops import LOOPS
 from tests.integration.gates_mutations_ltv import LTV
 from tests.integration.gates_mutations_users import CONTENT, USERS
 
@@ -616,5 +617,6 @@ MUTATIONS = (
     + LIVE
     + QUALITY
     + LTV
+    + LOOPS
     + EXPERIMENTS
 )
