@@ -7,13 +7,14 @@ probability p ~ Beta(a, b). Any unit of time will do; α, the t's and the horizo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import eigh_tridiagonal
 from scipy.special import digamma, expit, gammaln
 
-from orchestration.statistics.likelihood import Floats, Maximum, maximise
+from orchestration.statistics.likelihood import Floats, Maximum, maximise, thin
 
 _NODES = 64
 
@@ -48,14 +49,18 @@ def fit(histories: Histories) -> tuple[BgNbd, Maximum]:
     if not buyers > 0:
         raise ValueError("no buyer to fit BG/NBD to")
     length = max(float((histories.t * histories.weight).sum()) / buyers, 1e-3)
-    starts = [
+    starts: list[Sequence[float]] = [
         (1.0, length, 1.0, 1.0),
         (0.25, length / 8, 0.8, 2.5),
         (2.0, length, 0.1, 10.0),
         (0.5, length / 2, 3.0, 3.0),
     ]
-    likelihood = _Likelihood(histories)
-    found = maximise(likelihood, starts)
+    if rows := thin(len(histories.x)):
+        some = Histories(
+            histories.x[rows], histories.t_x[rows], histories.t[rows], histories.weight[rows]
+        )
+        starts = [maximise(_Likelihood(some), starts).parameters, starts[0]]
+    found = maximise(_Likelihood(histories), starts)
     return BgNbd(*found.parameters), found
 
 
