@@ -196,7 +196,7 @@ def run_ingest(build: Build, logs: Sequence[str] | None = None) -> IngestReport:
         report = ingest(build.work, logs=logs, progress=progress)
         return report, _ingest_summary(report)
 
-    return _stage(build, "ingest", work)
+    return run_stage(build, "ingest", work)
 
 
 def run_gate(build: Build, stage: str, tables: Sequence[str] | None = None) -> list[Outcome]:
@@ -207,10 +207,10 @@ def run_gate(build: Build, stage: str, tables: Sequence[str] | None = None) -> l
     """
 
     def work() -> tuple[list[Outcome], str]:
-        outcomes = _judge(build, stage, tables=tables)
+        outcomes = judge_tables(build, stage, tables=tables)
         return outcomes, _gate_summary(outcomes)
 
-    return _stage(build, f"gate {stage}", work, passed=lambda: not build.blocked)
+    return run_stage(build, f"gate {stage}", work, passed=lambda: not build.blocked)
 
 
 def raise_if_failed(build: Build) -> None:
@@ -262,7 +262,7 @@ def plan_build(build: Build) -> Plan:
         )
         return plan, f"as of {plan.as_of_date}, rebuilds {kind}"
 
-    build.plan = _stage(build, "plan", work)
+    build.plan = run_stage(build, "plan", work)
     return build.plan
 
 
@@ -294,7 +294,7 @@ def run_layer(build: Build, layer: str, models: Sequence[str] | None = None) -> 
     done = _Counter(build, layer)
     build.dbt.on_node = done
     try:
-        outcomes = _stage(build, name, work, passed=lambda: build.error is None)
+        outcomes = run_stage(build, name, work, passed=lambda: build.error is None)
     finally:
         build.dbt.on_node = None
     if layer == "marts" and build.state == "transformed":
@@ -340,7 +340,7 @@ def run_publish(build: Build) -> PublishReport:
             progress(copied[0], len(tables), "tables")
 
         def audit(path: Path) -> None:
-            _judge(build, "export", database=path)
+            judge_tables(build, "export", database=path)
             raise_if_failed(build)
             # After every gate and before the swap: what readers see was always posted.
             with open_warehouse(build.work) as connection:
@@ -357,7 +357,7 @@ def run_publish(build: Build) -> PublishReport:
         )
         return report, f"version {report.version}: {len(report.tables)} tables, {report.rows} rows"
 
-    build.report = _stage(build, "publish", work)
+    build.report = run_stage(build, "publish", work)
     _record_state(build, "published")
     return build.report
 
@@ -378,7 +378,7 @@ def nothing_new(settings: Settings) -> dict[str, Any] | None:
     """
     from orchestration.gates import rules_fingerprint
     from orchestration.ingest import pending
-    from orchestration.publish import published
+    from orchestration.publish import LIVE, published
 
     if not settings.warehouse_path.exists() or pending(settings):
         return None
@@ -400,17 +400,23 @@ def nothing_new(settings: Settings) -> dict[str, Any] | None:
     if plan.full_refresh or (plan.as_of_date, plan.batch_id) != last[2:]:
         return None
     served = published(settings)
-    same = served and served["build_id"] == last[0] and served["rules"] == rules_fingerprint()
+    # A live build moves no watermark: what it took in is still to be built.
+    if served is None or served.get("kind") == LIVE:
+        return None
+    same = served["build_id"] == last[0] and served["rules"] == rules_fingerprint()
     return served if same else None
 
 
-def _stage(
+def run_stage(
     build: Build,
     name: str,
     work: Callable[[], tuple[_T, str]],
     passed: Callable[[], bool] = lambda: True,
 ) -> _T:
-    """Run one stage, keep how it ended, and turn what a person can act on into TandemError."""
+    """Run one stage, keep how it ended, and turn what a person can act on into TandemError.
+
+    `work` gives the result and a summary of counts and names. Raises TandemError.
+    """
     started = time.monotonic()
     build.observer.started(name)
     summary, succeeded = "", False
@@ -570,13 +576,14 @@ class _Counter:
         self._build.observer.progressed(self._layer, self._done, None, "nodes")
 
 
-def _judge(
+def judge_tables(
     build: Build,
     stage: str,
     *,
     database: Path | None = None,
     tables: Sequence[str] | None = None,
 ) -> list[Outcome]:
+    """Judge a stage's tables, or those named; keep the verdicts, here and in the warehouse."""
     from data_quality.verdicts import record
 
     outcomes = build.gates.run(

@@ -404,7 +404,7 @@ def _print_build(
                 "as_of_date": str(served["as_of_date"]) if served else None,
                 "build_id": served["build_id"] if served else None,
                 "kind": served.get("kind") if served else None,
-                "live_as_of": str(served["live_as_of"]) if _is_live(served) else None,
+                "live_as_of": _live_as_of(served),
                 "serving": str(settings.serving_path),
                 "report": str(report),
                 "stages": [
@@ -422,7 +422,8 @@ def _print_build(
     if served is None:
         return
     words = "nothing new; " if state == "unchanged" else ""
-    live = f", live board to {served['live_as_of']} UTC" if _is_live(served) else ""
+    as_of = _live_as_of(served)
+    live = f", live board to {as_of} UTC" if as_of else ""
     _say(f"{words}version {served['version']} is published, as of {served['as_of_date']}{live}")
     _say(f"  marts    {settings.serving_path}")
     _say(f"  parquet  {settings.serving_path.parent / 'parquet' / 'current'}")
@@ -430,8 +431,9 @@ def _print_build(
         _say(f"  quality  {report}")
 
 
-def _is_live(served: dict[str, Any] | None) -> bool:
-    return served is not None and served.get("live_build_id") is not None
+def _live_as_of(served: dict[str, Any] | None) -> str | None:
+    found = served.get("live_as_of") if served else None
+    return str(found) if found else None
 
 
 def _show_status(found: Status, *, why: bool) -> None:
@@ -440,8 +442,8 @@ def _show_status(found: Status, *, why: bool) -> None:
             f"published  version {found.served['version']} at {found.served['published_at']} UTC, "
             f"as of {found.served['as_of_date']}"
         )
-        if _is_live(found.served):
-            _say(f"live board to {found.served['live_as_of']} UTC")
+        if live_as_of := _live_as_of(found.served):
+            _say(f"live board to {live_as_of} UTC")
     else:
         _say("published  nothing yet")
     if not found.warehouse_read:

@@ -6,20 +6,26 @@ over it. Nobody ever writes to a file that a reader may hold. No Dagster in here
 
 from orchestration.publish.allowlist import PUBLISHED_SCHEMAS, MartTable, mart_tables
 from orchestration.publish.snapshot import (
+    FULL,
+    LIVE,
     PublishedTable,
     PublishReport,
     publish,
+    publish_live,
     published,
     sweep,
 )
 
 __all__ = [
+    "FULL",
+    "LIVE",
     "PUBLISHED_SCHEMAS",
     "MartTable",
     "PublishReport",
     "PublishedTable",
     "mart_tables",
     "publish",
+    "publish_live",
     "published",
     "sweep",
 ]

@@ -16,13 +16,15 @@ from typing import Any
 
 import duckdb
 
-from orchestration.errors import TandemError
+from orchestration.errors import GateError, TandemError
 from orchestration.publish.allowlist import MartTable, check_columns
 from orchestration.settings import Settings
 from orchestration.warehouse import literal, open_warehouse
 
 STORAGE_VERSION = "v1.4.0"
 """The oldest format that carries our types: every client from DuckDB 1.4 on reads it."""
+FULL, LIVE = "full", "live"
+"""Kinds of versions: a build's, and one in which only some tables are newer than that."""
 
 _VERSION_DIR = re.compile(r"^v(\d+)$")
 _SNAPSHOT = re.compile(r"^marts-v(\d+)\.duckdb$")
@@ -130,10 +132,93 @@ def publish(
     )
 
 
-def published(settings: Settings) -> dict[str, Any] | None:
-    """The `_publish` row of what is served now: version, published_at, build_id, as_of_date, rules.
+def publish_live(
+    settings: Settings,
+    run_id: str,
+    *,
+    table: str,
+    as_of: datetime | None,
+    judge: Callable[[duckdb.DuckDBPyConnection], object],
+    audit: Callable[[Path], None] | None = None,
+) -> PublishReport:
+    """Swap in a version that differs from what is served in one table, taken from the warehouse.
 
-    None when nothing was published yet.
+    `table` is `<schema>.<name>`, `as_of` the UTC time up to which it counts. `judge` and `audit`
+    are those of `publish`; here every other table is compared with the fingerprint under which
+    it was published as well. Such a version keeps the build_id and rules of the served one, and
+    is not kept as a snapshot. Raises GateError or TandemError, and then changes nothing. Call it
+    only while holding the build lock.
+    """
+    started = time.monotonic()
+    serving = settings.serving_path.parent
+    parquet = serving / "parquet"
+    parquet.mkdir(parents=True, exist_ok=True)
+    sweep(settings)
+    served = published(settings)
+    if served is None:
+        raise TandemError("nothing is published yet: run `tandem build`")
+    version = served["version"] + 1
+    token = f"{version}-{uuid.uuid4().hex[:8]}"
+    new_file = serving / f".marts-{token}.tmp"
+    new_folder = parquet / f".v{token}.tmp"
+    previous = _previous_tables(settings)
+    published_at = datetime.now(UTC).replace(microsecond=0)
+    with _cleaned_up(new_file, new_folder):
+        shutil.copyfile(settings.serving_path, new_file)
+        new_file.chmod(0o600)
+        with open_warehouse(settings) as connection:
+            judge(connection)
+            connection.execute("set preserve_insertion_order = true")
+            connection.execute(f"attach {literal(new_file)} as snapshot")
+            connection.begin()
+            connection.execute(f"delete from snapshot.{table}")
+            connection.execute(f"insert into snapshot.{table} by name from {table}")
+            connection.commit()
+            copied = _refreshed(connection, table)
+            connection.begin()
+            fresh = next(one for one in copied if one.name == table)
+            connection.execute(
+                f"""
+                update snapshot.main._publish_tables
+                set row_count = {fresh.rows}, fingerprint = {literal(fresh.fingerprint)}
+                where table_name = {literal(table)}
+                """
+            )
+            connection.execute(
+                f"""
+                update snapshot.main._publish
+                set version = {version}, published_at = {_timestamp(published_at)},
+                    kind = {literal(LIVE)}, live_build_id = {literal(run_id)},
+                    live_as_of = {_timestamp(as_of)}
+                """
+            )
+            connection.commit()
+            written = _write_parquet(connection, new_folder, copied, previous)
+            connection.execute("checkpoint snapshot")
+            connection.execute("detach snapshot")
+        new_file.chmod(0o444)
+        if audit is not None:
+            audit(new_file)
+        _fsync(new_file)
+        _swap(settings, version, new_file, new_folder, keep=False)
+    _retain(settings)
+    return PublishReport(
+        version=version,
+        build_id=run_id,
+        as_of_date=served["as_of_date"],
+        published_at=published_at,
+        path=settings.serving_path,
+        parquet_path=parquet / f"v{version:03d}",
+        tables=tuple(written),
+        seconds=time.monotonic() - started,
+    )
+
+
+def published(settings: Settings) -> dict[str, Any] | None:
+    """The `_publish` row of what is served now; None when nothing was published yet.
+
+    It has version, published_at, build_id, as_of_date, rules, kind (`full` or `live`), and of a
+    live version live_build_id and live_as_of, the UTC time up to which the live board counts.
     """
     if not settings.serving_path.exists():
         return None
@@ -196,6 +281,32 @@ def _copy(connection: duckdb.DuckDBPyConnection, warehouse: str, table: MartTabl
     return row[0] if row else 0
 
 
+def _refreshed(connection: duckdb.DuckDBPyConnection, table: str) -> list[PublishedTable]:
+    """The copy's tables as they are now; GateError if another than `table` has changed."""
+    from data_quality.fingerprint import Fingerprints
+
+    fingerprints = Fingerprints(connection)
+    found = []
+    for name, rows, mark in connection.execute(
+        "select table_name, row_count, fingerprint from snapshot.main._publish_tables order by all"
+    ).fetchall():
+        now = fingerprints.of_table(f"snapshot.{name}")
+        if name == table:
+            row = connection.execute(f"select count(*) from snapshot.{name}").fetchone()
+            rows = row[0] if row else 0
+        elif now != mark:
+            raise GateError(f"the served {name} is not what was published: run `tandem build`")
+        found.append(PublishedTable(name, rows, now))
+    return found
+
+
+def _timestamp(moment: datetime | None) -> str:
+    """A UTC time as a SQL literal."""
+    if moment is None:
+        return "null"
+    return f"timestamp '{moment.replace(tzinfo=None).isoformat(sep=' ')}'"
+
+
 def _describe(
     connection: duckdb.DuckDBPyConnection,
     tables: Sequence[PublishedTable],
@@ -209,13 +320,13 @@ def _describe(
         """
         create table snapshot.main._publish (
             version bigint, published_at timestamp, build_id varchar, as_of_date date,
-            rules varchar
+            rules varchar, kind varchar, live_build_id varchar, live_as_of timestamp
         )
         """
     )
     connection.execute(
-        "insert into snapshot.main._publish values (?, ?, ?, ?, ?)",
-        [version, published_at.replace(tzinfo=None), build_id, as_of_date, rules],
+        "insert into snapshot.main._publish values (?, ?, ?, ?, ?, ?, null, null)",
+        [version, published_at.replace(tzinfo=None), build_id, as_of_date, rules, FULL],
     )
     connection.execute(
         """
@@ -267,7 +378,9 @@ def _write_file(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -
     _fsync(path)
 
 
-def _swap(settings: Settings, version: int, new_file: Path, new_folder: Path) -> None:
+def _swap(
+    settings: Settings, version: int, new_file: Path, new_folder: Path, *, keep: bool = True
+) -> None:
     """Put a finished version in place. The rename of `marts.duckdb` is what publishes it."""
     serving = settings.serving_path.parent
     parquet = serving / "parquet"
@@ -275,8 +388,9 @@ def _swap(settings: Settings, version: int, new_file: Path, new_folder: Path) ->
     snapshots.mkdir(exist_ok=True)
     new_folder.rename(parquet / f"v{version:03d}")
     _fsync(parquet)
-    # Kept under its own name as well, so that an older version can be looked at or put back.
-    _link(new_file, snapshots / f"marts-v{version:03d}.duckdb")
+    if keep:
+        # Under its own name as well, so that an older version can be looked at or put back.
+        _link(new_file, snapshots / f"marts-v{version:03d}.duckdb")
     new_file.replace(settings.serving_path)
     _fsync(serving)
     _point_current(parquet, version)
@@ -294,7 +408,11 @@ def _point_current(parquet: Path, version: int) -> None:
 
 
 def _retain(settings: Settings) -> None:
-    """Drop all but the newest `snapshots_kept` versions; open readers keep what they hold."""
+    """Drop all but the newest `snapshots_kept` versions; open readers keep what they hold.
+
+    Live versions, which have a folder and no file, are counted apart: they come often, and must
+    not push out the builds' own.
+    """
     serving = settings.serving_path.parent
     folders = {
         int(found[1]): path
@@ -306,8 +424,10 @@ def _retain(settings: Settings) -> None:
         for path in (serving / "snapshots").glob("marts-v*.duckdb")
         if (found := _SNAPSHOT.match(path.name))
     }
-    for number in sorted(folders)[: -settings.snapshots_kept]:
-        shutil.rmtree(folders[number])
+    live = folders.keys() - files.keys()
+    for kind in (live, folders.keys() - live):
+        for number in sorted(kind)[: -settings.snapshots_kept]:
+            shutil.rmtree(folders[number])
     for number in sorted(files)[: -settings.snapshots_kept]:
         files[number].unlink()
 
