@@ -22,7 +22,7 @@ from simulator.columns import (
 )
 from simulator.community import ORIGINS, TOPICS
 from simulator.config import GroupSource, SimulatorConfig
-from simulator.operations import Experiment, FissionJoins, end_or_never
+from simulator.operations import RECRUITS_PER_GROUP, Experiment, FissionJoins, end_or_never
 from simulator.population import INDUSTRY_OVERLAP, Ids, Population
 from simulator.rhythm import DAY, HOUR, LEISURE_RHYTHM, SECOND, WORK_RHYTHM, Calendar
 from simulator.truth import Truth
@@ -97,6 +97,50 @@ class GroupPlatform:
             campaign=np.full(count, joins.campaign.number),
         )
 
+    def tried_groups(self, experiment: Experiment) -> Ints:
+        """The groups that are there when an experiment over groups begins.
+
+        Industry groups are left out of a pack's: their overlap is known, and stays so.
+        """
+        noon = self._calendar.midnight(experiment.first_day) + 8 * HOUR
+        there = (self.created < noon) & (self.closed > noon)
+        if experiment.id in RECRUITS_PER_GROUP:
+            there &= self.kind != 0
+        return np.flatnonzero(there)
+
+    def recruit(self, experiment: Experiment, per_group: float, truth: Truth) -> None:
+        """Have the groups that got a pack win members who are in no group yet."""
+        calendar, rng = self._calendar, self._config.rng("recruit", experiment.id)
+        begin = calendar.midnight(experiment.first_day) + DAY
+        tried = self.tried_groups(experiment)
+        got_it = tried[experiment.arms[tried] == 1]
+        free = np.setdiff1d(
+            np.flatnonzero(self.can_act() & (self.members.since < begin)), self.member
+        )
+        owner, _ = spread(rng.poisson(per_group, len(got_it)))
+        group = rng.permutation(got_it[owner])[: len(free)]
+        member = rng.permutation(free)[: len(group)]
+        join = (begin + rng.integers(0, 7 * DAY, len(group))) // SECOND * SECOND
+        kept = (join < calendar.end) & (join < self.closed[group])
+        group, member, join = group[kept], member[kept], join[kept]
+        count, before = len(group), len(self.group)
+        self._append(
+            group=group, member=member, join=join, leave=np.full(count, NEVER),
+            via=np.full(count, VIAS.index("pack")), inviter=np.full(count, -1),
+            campaign=np.full(count, -1), pack=np.full(count, int(experiment.id[5:])),
+        )  # fmt: skip
+        for arm, variant in enumerate(experiment.variants):
+            in_arm = experiment.arms[self.group[before:]] == arm
+            truth.table(
+                "packs",
+                source=[experiment.source],
+                pack_id=[experiment.id],
+                arm=[variant],
+                groups=[int((experiment.arms[tried] == arm).sum())],
+                recruits=[int((in_arm & self._logged[before:]).sum())],
+                recruits_per_group=[per_group if variant == "pack" else 0.0],
+            )
+
     def write_structure(self, landing: Landing) -> None:
         """The `groups` and `memberships` logs, and the nodes the groups belong to."""
         self._write_groups(landing)
@@ -114,7 +158,7 @@ class GroupPlatform:
             rng = self._config.rng("expose", experiment.id, day)
             noon = self._calendar.midnight(day) + 8 * HOUR
             if experiment.unit == "group" and day == experiment.first_day:
-                units = np.flatnonzero((self.created < noon) & (self.closed > noon))
+                units = self.tried_groups(experiment)
                 arm, texts = experiment.arms[units], ids("gr", np.arange(self.groups))
             elif experiment.unit == "member" and (day - experiment.first_day) % 4 == 0:
                 units = np.unique(self.member[self.inside(noon, noon + 1)])
@@ -299,7 +343,7 @@ class GroupPlatform:
     def _clear(self) -> None:
         empty = np.zeros(0, np.int64)
         self.group, self.member, self.join, self.leave = empty, empty, empty, empty
-        self._via, self._inviter, self._campaign = empty, empty, empty
+        self._via, self._inviter, self._campaign, self._pack = empty, empty, empty, empty
         self._logged: Bools = np.zeros(0, np.bool_)
         self._greeted: Bools = np.zeros(0, np.bool_)
 
@@ -313,6 +357,7 @@ class GroupPlatform:
         via: Ints,
         inviter: Ints,
         campaign: Ints,
+        pack: Ints | None = None,
     ) -> None:
         rng = self._config.rng("append", self.source.name, len(self.group))
         count = len(group)
@@ -326,6 +371,8 @@ class GroupPlatform:
         self._via = np.concatenate([self._via, via])
         self._inviter = np.concatenate([self._inviter, inviter])
         self._campaign = np.concatenate([self._campaign, campaign])
+        usual = np.where(via == VIAS.index("pack"), 1 + group % 3, -1)
+        self._pack = np.concatenate([self._pack, usual if pack is None else pack])
         self._logged = np.concatenate([self._logged, logged])
         self._greeted = np.concatenate([self._greeted, greeted])
 
@@ -410,9 +457,7 @@ class GroupPlatform:
             inviter_member_id=picked(self.members.text, np.where(first, self._inviter[index], -1)),
             via=picked(VIAS, np.where(first, self._via[index], -1)),
             campaign_id=ids("k", np.where(first, self._campaign[index], -1)),
-            pack_id=ids(
-                "pack-", np.where(first & (self._via[index] == 4), 1 + self.group[index] % 3, -1)
-            ),
+            pack_id=ids("pack-", np.where(first, self._pack[index], -1)),
         )
 
     def _write_messages(

@@ -33,6 +33,8 @@ CLICK_LIFT: Final = 0.15
 VALUE_LIFT: Final = 0.30
 INVITES_PER_PARTICIPANT: Final = 2.4
 ACCEPTANCE: Final = 0.30
+RECRUITS_PER_GROUP: Final = {"pack-1": 5.0, "pack-2": 0.0}
+"""Packs tried on half of the groups, and the members that each brings a group on average."""
 _GENERATIONS: Final = 6
 _CAMPAIGN_DAYS: Final = 24
 
@@ -137,9 +139,13 @@ class Experiment:
 def make_experiments(
     config: SimulatorConfig, calendar: Calendar, landing: Landing, people: Population
 ) -> list[Experiment]:
-    """One lift of clicks, one of order value, an A/A test, a broken split, and groups as units."""
+    """One lift of clicks, one of order value, an A/A test, a broken split, and groups as units.
+
+    Two packs have a hold-out of groups: one brings members, one brings nobody.
+    """
     days, n = calendar.days, people.n
     even = {"control": 1, "treatment": 1}
+    held_out = {"holdout": 1, "pack": 1}
     none = np.ones(2)
     plan = [
         ("x-ranker", "plaza", "account", even, np.array([1.0, 1 + CLICK_LIFT]), none, 0.20, 0.5),
@@ -148,6 +154,8 @@ def make_experiments(
         ("x-broken", "agora", "account", even, none, none, 0.35, 0.5),
         ("x-greeting", "wecom", "member", even, none, none, 0.25, 0.5),
         ("x-host", "wecom", "group", even, none, none, 0.30, 0.5),
+        ("pack-1", "wecom", "group", held_out, none, none, 0.20, 0.5),
+        ("pack-2", "guildhall", "group", held_out, none, none, 0.20, 0.5),
     ]
     experiments = []
     for name, source, unit, weights, click_lift, value_lift, begin, length in plan:
@@ -424,6 +432,29 @@ def write_spend(
             amount_minor=integers(rng.gamma(2.0, 8000, count).astype(np.int64)),
             currency=picked(source.currencies, rng.integers(0, len(source.currencies), count)),
         )
+
+
+def write_pack_spend(
+    config: SimulatorConfig,
+    calendar: Calendar,
+    landing: Landing,
+    experiment: Experiment,
+    groups: Ints,
+    currencies: tuple[str, ...],
+) -> None:
+    """What recruiting costs while a pack is tried: the same for a group of either arm."""
+    rng = config.rng("pack spend", experiment.id)
+    day = np.datetime64(calendar.first) + np.timedelta64(experiment.first_day + 1, "D")
+    landing.add(
+        "operations/spend",
+        experiment.source,
+        spend_id=ids(f"sp-{experiment.id}-", groups),
+        spent_on=pa.array(np.full(len(groups), day)),
+        target="group",
+        target_id=ids("gr", groups),
+        amount_minor=integers(rng.gamma(20.0, 1000, len(groups)).astype(np.int64)),
+        currency=currencies[0],
+    )
 
 
 def tell_experiments(truth: Truth, experiments: list[Experiment]) -> None:

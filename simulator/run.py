@@ -20,11 +20,13 @@ from simulator.community import CLICK_RATE, ORIGINS, POSITION_FACTOR, Community,
 from simulator.config import COMMUNITIES, PLATFORMS, REJECT_REASONS, SimulatorConfig
 from simulator.groups import GroupPlatform
 from simulator.operations import (
+    RECRUITS_PER_GROUP,
     AssistantDesk,
     CampaignLog,
     make_campaigns,
     make_experiments,
     tell_experiments,
+    write_pack_spend,
     write_spend,
 )
 from simulator.population import INDUSTRY_OVERLAP, Population
@@ -190,6 +192,18 @@ class _Run:
                 platform.welcome(joins, group)
             else:
                 self._campaign_log.run_without_invites(campaign, found, can_act)
+        for experiment in self._experiments:
+            if experiment.id in RECRUITS_PER_GROUP:
+                platform = platforms[experiment.source]
+                platform.recruit(experiment, RECRUITS_PER_GROUP[experiment.id], self._truth)
+                write_pack_spend(
+                    self._config,
+                    self._calendar,
+                    self._landing,
+                    experiment,
+                    platform.tried_groups(experiment),
+                    platform.source.currencies,
+                )
         for platform in self._platforms:
             platform.write_structure(self._landing)
         write_future_scene(self._platforms[0], self._landing, self._calendar)

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pyarrow.parquet as pq
 import pytest
 
-from simulator.operations import CLICK_LIFT
+from simulator.operations import CLICK_LIFT, RECRUITS_PER_GROUP
 from simulator.population import IDENTITY_LIMIT
 from simulator.rhythm import DAY_TYPES, Calendar
 from tests.unit.simulator.conftest import Simulated
@@ -101,6 +101,34 @@ def test_experiments_lift_what_they_should(clean: Simulated) -> None:
     told = {(row["experiment_id"], row["arm"]): row for row in _table(clean, "experiments")}
     assert told["x-aa", 1]["click_lift"] == 0
     assert told["x-broken", 0]["is_broken"]
+
+
+def test_packs_bring_members_to_their_groups_and_not_to_the_held_out(clean: Simulated) -> None:
+    exposures = distinct_records(clean.landing, "operations/exposures").values()
+    arms = {
+        (row["source"], row["experiment_id"], row["unit_id"]): row["variant"]
+        for row in exposures
+        if row["experiment_id"] in RECRUITS_PER_GROUP
+    }
+    joins = distinct_records(clean.landing, "group/memberships").values()
+    # Two joins that name a pack may be one person's: what counts is who joined.
+    named = {
+        (row["source"], row["pack_id"], row["group_id"], row["member_id"])
+        for row in joins
+        if row.get("pack_id")
+    }
+    told = {(row["pack_id"], row["arm"]): row for row in _table(clean, "packs")}
+    assert set(told) == {(pack, arm) for pack in RECRUITS_PER_GROUP for arm in ("holdout", "pack")}
+    for (pack_id, arm), row in told.items():
+        groups = {key[2] for key, variant in arms.items() if key[1] == pack_id and variant == arm}
+        assert len(groups) == row["groups"]
+        assert (row["recruits"] > 0) == (pack_id == "pack-1" and arm == "pack")
+        found = sum(key[:2] == (row["source"], pack_id) and key[2] in groups for key in named)
+        assert found >= row["recruits"]
+        if arm == "pack":
+            expected = RECRUITS_PER_GROUP[pack_id] * row["groups"]
+            # Only those who are in no group yet can be won, and 3 % of joins are never logged.
+            assert row["recruits"] <= expected + 4 * math.sqrt(expected)
 
 
 def test_industry_groups_share_their_members(clean: Simulated) -> None:
