@@ -172,10 +172,16 @@ class DbtSession:
         return list(cast("Any", result.result))
 
     def parse(self) -> None:
-        """Read the project once; later commands reuse it, and so does Dagster's code location."""
+        """Read the project once; later commands reuse it, and so does Dagster's code location.
+
+        An unchanged project is taken as dbt left it: even a partial parse takes two seconds.
+        """
         fingerprint = project_fingerprint()
-        self._run(["parse"])
-        (self._target() / "manifest.sha256").write_text(fingerprint, encoding="ascii")
+        if _is_stamped(self._target(), fingerprint):
+            self.manifest = _saved_manifest(self._target())
+        if self.manifest is None:
+            self._run(["parse"])
+            (self._target() / "manifest.sha256").write_text(fingerprint, encoding="ascii")
 
     @contextmanager
     def _held_open(self, command: str) -> Iterator[None]:
@@ -264,14 +270,30 @@ def ensure_manifest(settings: Settings) -> Path:
     A build leaves it fresh, so a code location loads without dbt's parser.
     """
     target = settings.home.absolute() / "dbt"
-    path, stamp = target / "manifest.json", target / "manifest.sha256"
-    try:
-        fresh = path.exists() and stamp.read_text(encoding="ascii") == project_fingerprint()
-    except FileNotFoundError:
-        fresh = False
-    if not fresh:
+    if not _is_stamped(target, project_fingerprint()):
         DbtSession(settings).parse()
-    return path
+    return target / "manifest.json"
+
+
+def _is_stamped(target: Path, fingerprint: str) -> bool:
+    """Whether dbt's artifacts in `target` are of the project with this fingerprint."""
+    try:
+        stamp = (target / "manifest.sha256").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return False
+    return stamp == fingerprint and (target / "manifest.json").exists()
+
+
+def _saved_manifest(target: Path) -> Any:
+    """The manifest that dbt keeps for partial parsing; None where it cannot be read."""
+    from dbt.contracts.graph.manifest import Manifest
+
+    try:
+        manifest = Manifest.from_msgpack((target / "partial_parse.msgpack").read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    manifest.build_flat_graph()
+    return manifest
 
 
 def read_manifest(settings: Settings) -> dict[str, Any]:
@@ -281,8 +303,9 @@ def read_manifest(settings: Settings) -> dict[str, Any]:
 
 
 def project_fingerprint() -> str:
-    """SHA-256 over every file of the dbt project that parsing reads, and dbt's version."""
+    """SHA-256 over every file of the dbt project that parsing reads, dbt's version and target."""
     digest = hashlib.sha256(metadata.version("dbt-core").encode())
+    digest.update(os.environ.get("TANDEM_TARGET", "").encode() + b"\0")
     for path in sorted(plan.DBT_PROJECT.rglob("*")):
         relative = path.relative_to(plan.DBT_PROJECT)
         if path.suffix in _PROJECT_SUFFIXES and relative.parts[0] not in ("target", "logs"):
