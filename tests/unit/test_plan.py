@@ -149,16 +149,25 @@ def test_parameters_are_one_row_and_survive_a_version_with_other_settings(
         assert [day for (day,) in days] == sorted(set(window))
 
 
-def test_code_fingerprint_follows_sql_seeds_and_configuration(
+def test_code_fingerprint_follows_sql_python_and_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plan_module, "DBT_PROJECT", tmp_path)
-    (tmp_path / "models").mkdir()
-    (tmp_path / "dbt_project.yml").write_text("name: x", encoding="utf-8")
+    project, statistics = tmp_path / "project", tmp_path / "statistics"
+    monkeypatch.setattr(plan_module, "DBT_PROJECT", project)
+    monkeypatch.setattr(plan_module, "STATISTICS", statistics)
+    (project / "models").mkdir(parents=True)
+    statistics.mkdir()
+    (project / "dbt_project.yml").write_text("name: x", encoding="utf-8")
     seen = {code_fingerprint()}
-    for name, text in (("a.sql", "select 1"), ("a.sql", "select 2"), ("a.yml", "x: 1")):
-        (tmp_path / "models" / name).write_text(text, encoding="utf-8")
+    changes = [
+        *((project / "models" / "a.sql", text) for text in ("select 1", "select 2")),
+        (project / "models" / "a.yml", "x: 1"),
+        (project / "models" / "b.py", "def model(dbt, session): ..."),
+        (statistics / "b.py", "TWO = 2"),
+    ]
+    for path, text in changes:
+        path.write_text(text, encoding="utf-8")
         seen.add(code_fingerprint())
-    assert len(seen) == 4
-    (tmp_path / "models" / "README.md").write_text("words", encoding="utf-8")
+    assert len(seen) == len(changes) + 1
+    (project / "models" / "README.md").write_text("words", encoding="utf-8")
     assert code_fingerprint() in seen
