@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from tests.integration.gates_mutation import of, twice
+from tests.integration.gates_mutations_engagement import ENGAGEMENT
 from tests.integration.gates_mutations_experiments import EXPERIMENTS
 from tests.integration.gates_mutations_live import LIVE
 from tests.integration.gates_mutations_loops import LOOPS
 from tests.integration.gates_mutations_ltv import LTV
+from tests.integration.gates_mutations_revenue import REVENUE
 from tests.integration.gates_mutations_users import CONTENT, USERS
 
 RAW = [
@@ -481,6 +483,8 @@ MARTS = [
         (
             "not_after_as_of",
             "update {t} set date = date + 60",
+            "every_group",
+            "talk_recomputed",
         ),
         (
             "roll_forward",
@@ -505,10 +509,6 @@ MARTS = [
             "update {t} set kol_messages = messages + 1 where date = date '2026-01-05'",
         ),
         ("silence_as_defined", "update {t} set is_silent = not is_silent"),
-        (
-            "no_more_than_messages",
-            "update {t} set messages = messages + 100, interactions = interactions + 100",
-        ),
     ),
     *of(
         "marts",
@@ -522,22 +522,33 @@ MARTS = [
         (
             "not_after_as_of",
             "update {t} set date = date + 60",
+            "orders_recomputed",
+            "own_currency_recomputed",
         ),
-        ("core_known", "update {t} set core = 'all'"),
+        (
+            "core_known",
+            "update {t} set core = 'all'",
+            "orders_recomputed",
+            "own_currency_recomputed",
+            "refunds_conserved",
+        ),
         ("net_as_defined", "update {t} set net_cash_minor = gmv_minor + refunds_cash_minor"),
         (
             "not_negative",
             "update {t} set refunds_cash_minor = -refunds_cash_minor,"
             " net_cash_minor = gmv_minor + refunds_cash_minor",
+            "refunds_conserved",
         ),
         (
             "payers_within_orders",
             "update {t} set payers = orders + 1",
+            "orders_recomputed",
         ),
         (
             "money_conserved",
             "update {t} set gmv_minor = gmv_minor + 1, net_cash_minor = net_cash_minor + 1,"
             " net_order_minor = net_order_minor + 1",
+            "own_currency_recomputed",
         ),
     ),
 ]
@@ -614,6 +625,8 @@ MUTATIONS = (
     + MARTS
     + USERS
     + CONTENT
+    + ENGAGEMENT
+    + REVENUE
     + LIVE
     + QUALITY
     + LTV

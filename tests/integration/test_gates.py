@@ -197,7 +197,7 @@ def test_what_has_not_changed_is_not_judged_again(
     first = [replace(outcome, run_id="r1") for outcome in verdicts["marts"]]
     with open_warehouse(scratch) as connection:
         record(connection, first)
-        connection.execute("update revenue.daily set payers = payers + 1")
+        connection.execute("update users.rfm set monetary_minor = monetary_minor + 1")
     judged: list[str] = []
     original = run_suites.__globals__["_judge_one"]
 
@@ -207,7 +207,7 @@ def test_what_has_not_changed_is_not_judged_again(
 
     monkeypatch.setitem(run_suites.__globals__, "_judge_one", spy)
     second = run_suites(scratch, "marts", run_id="r2")
-    assert judged == ["revenue.daily"]
-    assert _failed(second) == {"payers_within_orders"}
+    assert judged == ["users.rfm"]
+    assert _failed(second) == {"money_recomputed"}
     assert len(second) == len(first)
     assert {outcome.run_id for outcome in second} == {"r2"}
