@@ -31,6 +31,8 @@ quarantine = typer.Typer(help="Rejected lines: what, why, and taking them again.
 app.add_typer(quarantine, name="quarantine")
 payouts = typer.Typer(help="What creators are paid: the ledger, and what other policies would pay.")
 app.add_typer(payouts, name="payouts")
+audience = typer.Typer(help="Audience packs: what other teams may have, and what it costs.")
+app.add_typer(audience, name="audience")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
@@ -378,6 +380,166 @@ def _say_payout(name: str, actual: int, replayed: int) -> None:
     _say(f"  {name:32} {actual:>14,} {replayed:>14,} {replayed - actual:>+14,}")
 
 
+Pack = Annotated[str, typer.Argument(metavar="PACK", help="A pack's name.")]
+PackVersion = Annotated[int | None, typer.Option("--version", min=1, help="Only this version.")]
+
+
+@audience.command("build")
+def audience_build(
+    pack: Pack,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be refused, cost and leave.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build, attack and release a pack; 3 when an attack succeeds. Its budget is then spent."""
+    from orchestration.audience.release import build_pack, describe_plan, plan_pack
+
+    settings = _settings()
+    if dry_run:
+        plan = plan_pack(settings, pack)
+        found = describe_plan(plan)
+        if as_json:
+            _print_json(found)
+        else:
+            _show_pack_plan(found)
+        if plan.problems:
+            raise typer.Exit(2)
+        return
+    release = build_pack(settings, pack)
+    if as_json:
+        _print_json(
+            {
+                "pack": release.pack,
+                "version": release.version,
+                "folder": str(release.folder),
+                "is_new": release.is_new,
+                "manifest": release.manifest,
+            }
+        )
+        return
+    words = "" if release.is_new else "nothing new to draw; "
+    _say(f"{words}{release.pack} v{release.version:03d} is in {release.folder}")
+
+
+@audience.command("list")
+def audience_list(as_json: Json = False) -> None:
+    """Every version of every pack, the definitions there are, and what is left to spend."""
+    from dataclasses import asdict
+
+    from orchestration.audience.release import list_packs, read_balance
+    from orchestration.audience.spec import find_packs
+
+    settings = _settings()
+    versions, balance = list_packs(settings), read_balance(settings)
+    defined = {name: str(path) for name, path in sorted(find_packs(settings.audience).items())}
+    if as_json:
+        _print_json({"versions": versions, "defined": defined, "balance": asdict(balance)})
+        return
+    for item in versions:
+        _say(
+            f"{item['pack']:28} v{item['version']:03d}  {item['kind']:6}  {item['status']:9} "
+            f"epsilon {item['epsilon']:<5g} until {item['expires_at']:%Y-%m-%d}"
+        )
+    _say(f"defined    {', '.join(defined)}")
+    _say(
+        f"spent      epsilon {balance.epsilon:.3g} of {balance.epsilon_cap:g}, delta "
+        f"{balance.delta:.2g} of {balance.delta_cap:g} in {balance.window_days} days"
+    )
+
+
+@audience.command("verify")
+def audience_verify(pack: Pack, version: PackVersion = None, as_json: Json = False) -> None:
+    """Recompute all that a released version's files allow; 3 when something is not as it says."""
+    from dataclasses import asdict
+
+    from orchestration.audience.release import verify_pack
+
+    folder, checks = verify_pack(_settings(), pack, version=version)
+    if as_json:
+        _print_json({"folder": str(folder), "checks": [asdict(check) for check in checks]})
+    else:
+        for check in checks:
+            detail = f"  {check.detail}" if check.detail else ""
+            _say(f"{'ok    ' if check.passed else 'FAILED'} {check.name}{detail}")
+    if not all(check.passed for check in checks):
+        raise typer.Exit(3)
+
+
+@audience.command("revoke")
+def audience_revoke(pack: Pack, version: PackVersion = None, as_json: Json = False) -> None:
+    """Mark released versions as revoked and remove their files; what they cost stays spent."""
+    from orchestration.audience.release import revoke_pack
+
+    versions = revoke_pack(_settings(), pack, version=version)
+    if as_json:
+        _print_json({"pack": pack, "revoked": versions})
+        return
+    _say(f"revoked {pack} {', '.join(f'v{number:03d}' for number in versions)}")
+
+
+@audience.command("expire")
+def audience_expire(as_json: Json = False) -> None:
+    """Remove every version whose time is over."""
+    from orchestration.audience.release import expire_packs
+
+    ended = expire_packs(_settings())
+    if as_json:
+        _print_json([{"pack": pack, "version": version} for pack, version in ended])
+        return
+    for pack, version in ended:
+        _say(f"expired {pack} v{version:03d}")
+    if not ended:
+        _say("nothing has expired")
+
+
+@audience.command("suggest")
+def audience_suggest(
+    pack: Pack,
+    source: Annotated[
+        Path,
+        typer.Option(
+            "--from", help="Synthetic persons (CSV, Parquet), or a released version's folder."
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Coarser bands with which more rows would stay, tried on data that is already public."""
+    from dataclasses import asdict
+
+    from orchestration.audience.suggest import suggest
+
+    found = suggest(_settings(), pack, source)
+    if as_json:
+        _print_json([asdict(item) for item in found])
+        return
+    for item in found:
+        bands = ", ".join(f"{name} {count}" for name, count in item.levels.items())
+        _say(f"{100 * item.kept:5.1f} % of sampled rows stay, {item.cells:>6,} cells: {bands}")
+    if not found:
+        _say("no coarsening of these bands keeps a row")
+
+
+def _show_pack_plan(found: dict[str, Any]) -> None:
+    _say(f"{found['pack']} v{found['version']:03d}, {found['kind']}")
+    for column in found["columns"]:
+        values = column["values"]
+        words = f"{len(values)} values: {', '.join(values[:6])}{' …' if len(values) > 6 else ''}"
+        _say(f"  {column['name']:24} {column['role']:16} {words if values else 'a noisy number'}")
+    _say(f"  at most {found['cells']:,} cells")
+    for name, value in found["accuracy"].items():
+        _say(f"  95 % of the noise of {name} stays within {value:,}")
+    before, after = found["before"], found["after"]
+    _say(
+        f"  budget: epsilon {before['epsilon']:.3g} now, {after['epsilon']:.3g} after, "
+        f"of {after['epsilon_cap']:g} in {after['window_days']} days"
+    )
+    if found["stored"]:
+        _say(f"  a build would return {found['stored']}: same definition, same data")
+    for problem in found["problems"]:
+        _say(f"  refused: {problem}")
+
+
 def _settings(**overrides: Any) -> Settings:
     from orchestration.settings import load_settings
 
@@ -455,6 +617,8 @@ def _show_status(found: Status, *, why: bool) -> None:
             if why or not stage.passed:
                 mark = "ok    " if stage.passed else "FAILED"
                 _say(f"  {mark} {stage.stage:18} {stage.seconds:8.1f} s  {stage.summary}")
+    if found.live is not None:
+        _say(f"last live  {found.live.state}, started {found.live.started_at} UTC")
     gates = found.gates
     _say(
         f"gates      {gates.passed} of {gates.rules} rules passed, {gates.critical} critical "

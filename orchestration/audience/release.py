@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,7 @@ from orchestration.audience.scratch import (
     load_weeks,
     open_scratch,
 )
-from orchestration.audience.spec import SpecError, load_pack
+from orchestration.audience.spec import SpecError, cell_limit, load_pack
 from orchestration.errors import GateError, TandemError
 from orchestration.ingest.tables import create_tables
 from orchestration.lock import build_lock
@@ -202,6 +203,29 @@ def build_pack(
                 if _is_hopeless(connection, spec):
                     raise SpecError([f"{spec.path}: the segment selects no one, or too few"])
             return _release(settings, connection, plan, snapshot, now, attacks or _suite())
+
+
+def describe_plan(plan: Plan) -> dict[str, Any]:
+    """A plan as `--dry-run --json` prints it: declared words and budgets, no figure of the data."""
+    spec = plan.spec
+    noise = counts.plan_noise(spec).accuracy if spec.product == "counts" else {}
+    return {
+        "pack": spec.pack,
+        "version": plan.version,
+        "kind": spec.product,
+        "spec_sha256": spec.sha256,
+        "columns": [
+            {"name": column.name, "role": column.role, "values": list(column.vocabulary)}
+            for column in spec.columns
+        ],
+        "cells": cell_limit(spec),
+        "accuracy": {name: math.ceil(value) for name, value in noise.items()},
+        "guarantee": asdict(spec.guarantee),
+        "before": asdict(plan.before),
+        "after": asdict(plan.after),
+        "stored": str(plan.stored) if plan.stored else None,
+        "problems": list(plan.problems),
+    }
 
 
 def list_packs(settings: Settings) -> list[dict[str, Any]]:

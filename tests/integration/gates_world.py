@@ -17,6 +17,7 @@ from orchestration.settings import Settings
 from orchestration.transform import DbtSession
 from orchestration.warehouse import open_warehouse
 from tests.integration import gates_world_loops, gates_world_second
+from tests.integration.gates_world_audience import land_packs
 from tests.support import fill_raw, test_settings
 
 PHONE, EMAIL, NAME = "13800138000", "planted@example.org", "王小明 Planted"
@@ -316,6 +317,7 @@ def land(connection: duckdb.DuckDBPyConnection) -> None:
             """,
             [number, log, f"{log}/1.jsonl", log, len(rows), len(rows)],
         )
+    land_packs(connection)
 
 
 def build(home: Path) -> Settings:
