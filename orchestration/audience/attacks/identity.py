@@ -186,9 +186,11 @@ def linkability_halves(scene: Scene) -> list[AttackResult]:
 def linkability_packs(scene: Scene) -> list[AttackResult]:
     """Find a person's row of this file in an earlier pack.
 
-    On the columns that both have, a tuple has f rows here and g there; a pair of them is one
-    person's with chance at most 1 / max(f, g). Mean over this file's rows that have a partner,
-    the worst earlier pack counts.
+    On the columns that both have, a tuple has F persons in the population, f rows here and g there.
+    Two independent samples share a person in a pair of rows with chance 1 / F (that they are
+    independent is what `coins` attacks); a tuple with more rows than persons counts as these.
+    Mean of 1 / max(F, f, g) over this file's rows that have a partner, the worst earlier pack
+    counts.
 
     Source: WP216, linkability; Ganta, Kasiviswanathan, Smith 2008. Gate: 0.02.
     """
@@ -202,10 +204,13 @@ def linkability_packs(scene: Scene) -> list[AttackResult]:
         (risk,) = scene.one(
             f"""
             with here as (
-                select {column_list(shared)}, sum(attack_rows) as rows_here
+                select
+                    {column_list(shared)},
+                    sum(attack_rows) as rows_here,
+                    sum(attack_persons) as persons_here
                 from attack_cells
-                where attack_rows > 0
                 group by {column_list(shared)}
+                having sum(attack_rows) > 0
             ),
 
             there as (
@@ -215,7 +220,8 @@ def linkability_packs(scene: Scene) -> list[AttackResult]:
             )
 
             select coalesce(
-                sum(1.0 * rows_here / greatest(rows_here, rows_there)) / sum(rows_here), 0
+                sum(1.0 * rows_here / greatest(rows_here, rows_there, persons_here))
+                / sum(rows_here), 0
             )
             from here
             inner join there using ({column_list(shared)})

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NEIGHBOURS = 200
-REPEATS = 4
+REPEATS = 8
 TREATED = 1000
 COINS_GATE = 0.5
 FEWEST_CELLS = 20
@@ -40,7 +40,7 @@ def membership(scene: Scene) -> list[AttackResult]:
     published rows by the likelihood ratio of Bin(F, β) to Bin(F − 1, β), cut at k; the world
     without the target has one row less with chance f / F. Advantage: the best threshold's true
     minus false positives, over all persons. Counts packs: the person with the greatest part in m
-    cells, likelihood ratio of the published noise; 99.9 % lower bound, because it is sampled.
+    cells, likelihood ratio of the published noise; 99.999 % lower bound, because it is sampled.
 
     Source: Yeom et al. 2018; Kairouz, Oh, Viswanath 2015. Gate: (e^ε − 1 + 2δ) / (e^ε + 1).
     """
@@ -215,12 +215,12 @@ def _is_biased(noise: NDArray[np.int64]) -> bool:
 def differencing(scene: Scene) -> list[AttackResult]:
     """Read a person off the difference of two releases.
 
-    Rows packs: against four rebuilds with fresh coins, each without one person of every second
-    tuple: differences of exactly 1 where a person left, against where none did; (ε, δ)-DP lets
-    the first be at most e^ε times as frequent. Counts packs: cells published exactly; a noisy
-    integer is right with chance at most (e^ε − 1) / (e^ε + 1).
+    Rows packs: against up to eight rebuilds with fresh coins, each without one person of every
+    second tuple: differences of exactly 1 where a person left, against where none did;
+    (ε, δ)-DP lets the first be at most e^ε times as frequent. Counts packs: cells published
+    exactly; a noisy integer is right with chance at most (e^ε − 1) / (e^ε + 1).
 
-    Formula: cells found beyond that, with Clopper–Pearson bounds of 99.9 %. Source: Dinur and
+    Formula: cells found beyond that, with Clopper–Pearson bounds of 99.999 %. Source: Dinur and
     Nissim 2003; Ghosh, Roughgarden, Sundararajan 2012. Gate: 0.
     """
     if scene.is_rows:
@@ -238,8 +238,9 @@ def differencing(scene: Scene) -> list[AttackResult]:
 
 def _rows_differencing(scene: Scene) -> AttackResult:
     keys = scene.shared_columns
-    treated = hits = controls = false_hits = 0
-    for repeat in range(REPEATS):
+    treated = hits = controls = false_hits = repeat = 0
+    while repeat < REPEATS and treated < TREATED:
+        repeat += 1
         left = scene.connection.execute(
             f"""
             with published as (
@@ -283,9 +284,9 @@ def _rows_differencing(scene: Scene) -> AttackResult:
             differences as (
                 select
                     coalesce(is_treated, false) as is_treated,
-                    before.cell_rows - again.cell_rows = 1 as is_one
+                    before.cell_rows - coalesce(again.cell_rows, 0) = 1 as is_one
                 from before
-                inner join (select {texts(keys)}, cell_rows from attack_again) as again
+                left join (select {texts(keys)}, cell_rows from attack_again) as again
                     using ({column_list(keys)})
                 left join left_out using ({column_list(keys)})
             )
@@ -304,7 +305,7 @@ def _rows_differencing(scene: Scene) -> AttackResult:
     allowed = math.exp(guarantee.epsilon) * exact_upper(false_hits, controls)
     beyond = exact_lower(hits, treated) - min(1.0, allowed + guarantee.delta)
     recovered = float(int(beyond * treated) + 1) if beyond > 0 else 0.0
-    detail = f"{treated} changed cells and {controls} others in {REPEATS} rebuilds"
+    detail = f"{treated} changed cells and {controls} others in {repeat} rebuilds"
     return result("differencing", recovered, 0.0, detail)
 
 
@@ -313,26 +314,35 @@ def margins(scene: Scene) -> list[AttackResult]:
 
     Where a coarser cell has exactly one finer cell that is not published, the difference
     estimates it; in rows packs as rows, and scaled by 1 / β. Recovered are the estimates that
-    equal the truth, when they are more than noise can be right:
-    a share above (e^ε − 1) / (e^ε + 1), ε of both packs together, with 99.9 % confidence.
+    equal the truth, when they are more than noise can be right: a share above
+    (e^ε − 1) / (e^ε + 1), ε of the pack of the two that has less, with 99.999 % confidence, in
+    one earlier pack or in all together.
 
     Source: Cox 1980 (complementary suppression); Ghosh, Roughgarden, Sundararajan 2012. Gate: 0.
     """
-    recovered, equations = 0, 0
+    epsilon = scene.spec.guarantee.epsilon
+    found: list[tuple[float, int, int]] = []
+    totals: dict[str, list[int]] = {}
     for earlier in scene.earlier:
         shared = [c for c in scene.columns if c in earlier.columns]
         if earlier.product != scene.spec.product or not shared:
             continue
-        bound = guessing_bound(scene.spec.guarantee.epsilon + earlier.epsilon, 0.0)
-        for tried, right in _closures(scene, earlier, shared):
-            equations += tried
-            recovered += right if exact_lower(right, tried) > bound else 0
+        bound = guessing_bound(min(epsilon, earlier.epsilon), 0.0)
+        for estimate, tried, right in _closures(scene, earlier, shared):
+            found.append((bound, tried, right))
+            total = totals.setdefault(estimate, [0, 0])
+            total[:] = [total[0] + tried, total[1] + right]
+    found += [(guessing_bound(epsilon, 0.0), tried, right) for tried, right in totals.values()]
+    recovered = max(
+        (right for bound, tried, right in found if exact_lower(right, tried) > bound), default=0
+    )
+    equations = sum(total[0] for total in totals.values())
     detail = f"{equations} equations with one unknown cell over {len(scene.earlier)} earlier packs"
     return [result("margins", float(recovered), 0.0, detail)]
 
 
-def _closures(scene: Scene, earlier: Earlier, shared: Sequence[str]) -> list[tuple[int, int]]:
-    """Equations and exact solutions, of each estimate."""
+def _closures(scene: Scene, earlier: Earlier, shared: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Name, equations and exact solutions of each estimate."""
     by = column_list(shared)
     if scene.is_rows:
         here = """
@@ -341,8 +351,8 @@ def _closures(scene: Scene, earlier: Earlier, shared: Sequence[str]) -> list[tup
         """
         scale = (1 / (earlier.beta or 1.0), 1 / (scene.spec.guarantee.beta or 1.0))
         return [
-            _closure(scene, here, earlier, "attack_rows", by, weights)
-            for weights in ((1.0, 1.0), scale)
+            (estimate, *_closure(scene, here, earlier, "attack_rows", by, weights))
+            for estimate, weights in (("rows", (1.0, 1.0)), ("persons", scale))
         ]
     keys = column_list(scene.columns)
     found = []
@@ -357,7 +367,8 @@ def _closures(scene: Scene, earlier: Earlier, shared: Sequence[str]) -> list[tup
             from {scene.truth} as truth
             full join released using ({keys})
         """
-        found.append(_closure(scene, here, earlier, quoted(measure), by, (1.0, 1.0)))
+        solved = _closure(scene, here, earlier, quoted(measure), by, (1.0, 1.0))
+        found.append((measure, *solved))
     return found
 
 
@@ -402,47 +413,56 @@ def _closure(
 def neighbours(scene: Scene) -> list[AttackResult]:
     """Build with and without persons, same coins: only their own cells may differ.
 
-    200 persons leave at once: half at random, half from the last tuples, so that a cut that
-    follows the data moves. Before l, alpha and t, whose reference is the whole file. Rows packs:
-    a cell may lose at most its own persons' rows, or fall under k; and a rebuild without any
-    change must be the file. Counts packs: a cell must lose exactly its own persons' parts.
+    200 persons leave at once: drawn at random, and then for each column those of the value that
+    fewest have, so that a cut or an order that follows the data moves. Before l, alpha and t,
+    whose reference is the whole file. Rows packs: a cell may lose at most its own persons' rows,
+    or fall under k; and a rebuild without any change must be the file. Counts packs: a cell must
+    lose exactly its own persons' parts.
 
     Formula: cells that differ otherwise. Source: the definition of differential privacy (Dwork et
     al. 2006) with Li, Qardaji, Su 2012 for data-independent recoding. Gate: 0.
     """
-    keys = scene.shared_columns
+    scene.context.redo("attack_with")
     table = "population" if scene.is_rows else "bounded"
-    people = scene.connection.execute(
-        f"""
-        with persons as (
-            select person_id, max(({column_list(keys)})) as last_cell
+    differing = 0
+    for chosen in ("true", *(_rarest(scene, table, column) for column in scene.shared_columns)):
+        people = scene.connection.execute(
+            f"""
+            select person_id
             from {table}
+            where {chosen}
             group by person_id
-        ),
+            order by hash(person_id), person_id
+            limit {NEIGHBOURS}
+            """
+        ).fetchall()
+        without = [str(row[0]) for row in people]
+        scene.context.redo("attack_without", without=without)
+        listed = ", ".join(literal(each) for each in without) or "''"
+        if scene.is_rows:
+            differing += _rows_neighbours(scene, listed)
+        else:
+            differing += _sums_neighbours(scene, listed)
+    if scene.is_rows:
+        differing += _not_the_file(scene)
+    detail = f"{NEIGHBOURS} persons left out, {len(scene.shared_columns) + 1} times"
+    return [result("neighbours", float(differing), 0.0, detail)]
 
-        places as (
-            select
-                person_id,
-                row_number() over (order by hash(person_id), person_id) as any_place,
-                row_number() over (order by last_cell desc, person_id) as last_place,
-                count(*) over () as persons
-            from persons
-        )
 
-        select person_id
-        from places
-        where least(any_place, last_place) <= least({NEIGHBOURS // 2}, persons // 4)
+def _rarest(scene: Scene, table: str, column: str) -> str:
+    """The condition for persons of the value that fewest have, of those that 200 have."""
+    found = scene.connection.execute(
+        f"""
+        select {quoted(column)}
+        from {table}
+        group by {quoted(column)}
+        order by count(*) < {NEIGHBOURS}, count(*), {quoted(column)}
+        limit 1
         """
     ).fetchall()
-    without = [str(row[0]) for row in people]
-    scene.context.redo("attack_with")
-    scene.context.redo("attack_without", without=without)
-    listed = ", ".join(literal(each) for each in without) or "''"
-    differing = (
-        _rows_neighbours(scene, listed) if scene.is_rows else _sums_neighbours(scene, listed)
-    )
-    detail = f"{len(without)} persons left out"
-    return [result("neighbours", float(differing), 0.0, detail)]
+    if not found or found[0][0] is None:
+        return f"{quoted(column)} is null"
+    return f"{quoted(column)} = {literal(found[0][0])}"
 
 
 def _rows_neighbours(scene: Scene, listed: str) -> int:
@@ -473,6 +493,13 @@ def _rows_neighbours(scene: Scene, listed: str) -> int:
             or (rows_after = 0 and rows_before - own_rows >= {scene.k})
         """
     )
+    return int(differing)
+
+
+def _not_the_file(scene: Scene) -> int:
+    """Cells in which a rebuild without any change is not the file."""
+    by = column_list(scene.shared_columns)
+    typed = texts(scene.shared_columns)
     scene.context.redo("attack_with", filtered=True)
     (other,) = scene.one(
         f"""
@@ -487,7 +514,7 @@ def _rows_neighbours(scene: Scene, listed: str) -> int:
         where cell_rows is distinct from file_rows
         """
     )
-    return int(differing) + int(other)
+    return int(other)
 
 
 def _sums_neighbours(scene: Scene, listed: str) -> int:

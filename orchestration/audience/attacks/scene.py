@@ -19,6 +19,8 @@ from orchestration.warehouse import literal
 
 LAST_PACKS = 12
 """How many earlier packs an attacker is taken to have kept."""
+ERROR = 1e-5
+"""How often a bound of what was sampled may be wrong: so seldom is an honest pack blocked."""
 
 
 def up(value: float) -> float:
@@ -58,17 +60,17 @@ def wilson_upper(successes: float, trials: float) -> float:
 
 
 def exact_lower(successes: float, trials: float) -> float:
-    """One-sided 99.9 % lower bound of a share (Clopper and Pearson 1934)."""
+    """One-sided 99.999 % lower bound of a share (Clopper and Pearson 1934)."""
     if trials == 0:
         return 0.0
-    return float(proportion_confint(successes, trials, alpha=0.002, method="beta")[0])
+    return float(proportion_confint(successes, trials, alpha=2 * ERROR, method="beta")[0])
 
 
 def exact_upper(successes: float, trials: float) -> float:
-    """One-sided 99.9 % upper bound of a share (Clopper and Pearson 1934)."""
+    """One-sided 99.999 % upper bound of a share (Clopper and Pearson 1934)."""
     if trials == 0:
         return 1.0
-    return float(proportion_confint(successes, trials, alpha=0.002, method="beta")[1])
+    return float(proportion_confint(successes, trials, alpha=2 * ERROR, method="beta")[1])
 
 
 def guessing_bound(epsilon: float, delta: float) -> float:
