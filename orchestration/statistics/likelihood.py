@@ -51,6 +51,7 @@ def maximise(objective: Objective, starts: Sequence[Sequence[float]]) -> Maximum
 
     bounds = [(-BOUND, BOUND)] * len(starts[0])
     options = {"ftol": 1e-13, "gtol": 1e-8, "maxiter": 500}
+    # Other methods of SciPy's stop in the middle of flat ridges.
     climbs = [
         minimize(
             descent, np.log(start), method="L-BFGS-B", jac=True, bounds=bounds, options=options
@@ -58,9 +59,11 @@ def maximise(objective: Objective, starts: Sequence[Sequence[float]]) -> Maximum
         for start in starts
     ]
     best = min(climbs, key=lambda climb: float(climb.fun))
-    logs = _polished(descent, np.asarray(best.x, dtype=np.float64))
+    # Towards a bound the likelihood hardly changes: what came near it is put on it.
+    at_bound = np.abs(best.x) > BOUND - 0.1
+    logs = np.where(at_bound, np.copysign(BOUND, best.x), best.x)
+    logs = _polished(descent, logs, np.flatnonzero(~at_bound))
     depth, slope = descent(logs)
-    at_bound = np.abs(logs) > BOUND - 1e-3
     # A slope that leads out of the bounds is as good as none.
     inner = np.where(at_bound & (slope * logs < 0), 0.0, slope)
     return Maximum(
@@ -76,25 +79,27 @@ def thin(count: int) -> slice | None:
     return slice(None, None, -(-count // SAMPLE)) if count > SAMPLE else None
 
 
-def _polished(descent: Objective, logs: Floats) -> Floats:
-    """Newton's steps, the Hessian from differences of the gradient, while the slope falls."""
+def _polished(descent: Objective, logs: Floats, free: NDArray[np.intp]) -> Floats:
+    """Newton's steps of the free ones, the Hessian from differences, while the slope falls."""
     step = 1e-5
-    slope = descent(logs)[1]
-    for _ in range(8):
+    slope = descent(logs)[1][free]
+    for _ in range(8 if len(free) else 0):
+        shifts = np.eye(len(logs))[free] * step
         hessian = np.array(
             [
-                (descent(logs + shift)[1] - descent(logs - shift)[1]) / (2 * step)
-                for shift in np.eye(len(logs)) * step
+                (descent(logs + shift)[1] - descent(logs - shift)[1])[free] / (2 * step)
+                for shift in shifts
             ]
         )
         try:
-            trial = logs - np.linalg.solve((hessian + hessian.T) / 2, slope)
+            change = np.linalg.solve((hessian + hessian.T) / 2, slope)
         except np.linalg.LinAlgError:
             break
-        if np.abs(trial).max() > BOUND or np.abs(trial - logs).max() > 1:
-            break
-        trial_slope = descent(trial)[1]
-        if not np.abs(trial_slope).max() < np.abs(slope).max():
+        trial = logs.copy()
+        trial[free] -= change
+        trial_slope = descent(trial)[1][free]
+        inside = np.abs(trial).max() <= BOUND and np.abs(change).max() <= 1
+        if not (inside and np.abs(trial_slope).max() < np.abs(slope).max()):
             break
         logs, slope = trial, trial_slope
     return logs

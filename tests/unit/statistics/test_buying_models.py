@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy.special import gammaln, hyp2f1
 
@@ -91,6 +91,8 @@ def test_the_published_expectation() -> None:
 def test_expectation_equals_the_hypergeometric_form(
     r: float, alpha: float, a: float, b: float, x: int, gap: int
 ) -> None:
+    # There the closed form is 0 × ∞.
+    assume(abs(a + b + x - 1) > 0.01)
     model, t = BgNbd(r, alpha, a, b), float(x + gap)
     one = histories((x, float(x), t))
     z = 90 / (alpha + t + 90)
