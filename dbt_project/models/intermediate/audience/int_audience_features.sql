@@ -53,18 +53,42 @@ person_days as (
 
 ),
 
-contents as (
+content_reads as (
 
     select
         contents.person_id,
-        windows.window_days,
         contents.topic,
         contents.channel,
-        contents.reads
+        sum(contents.reads) filter (where contents.activity_date > parameters.as_of_date - 30)
+            as reads_30d,
+        sum(contents.reads) filter (where contents.activity_date > parameters.as_of_date - 90)
+            as reads_90d
     from {{ ref('int_audience_person_contents') }} as contents
     cross join parameters
-    inner join windows
-        on contents.activity_date > parameters.as_of_date - windows.window_days
+    where contents.reads > 0
+    group by contents.person_id, contents.topic, contents.channel
+
+),
+
+contents as (
+
+    select
+        person_id,
+        30 as window_days,
+        topic,
+        channel,
+        reads_30d as reads
+    from content_reads
+    where reads_30d > 0
+    union all
+    select
+        person_id,
+        90 as window_days,
+        topic,
+        channel,
+        reads_90d as reads
+    from content_reads
+    where reads_90d > 0
 
 ),
 
@@ -92,7 +116,6 @@ topic_reads as (
     from contents
     where topic is not null
     group by person_id, window_days, topic
-    having sum(reads) > 0
 
 ),
 
@@ -109,7 +132,6 @@ channel_reads as (
     from contents
     where channel is not null
     group by person_id, window_days, channel
-    having sum(reads) > 0
 
 ),
 
