@@ -116,6 +116,12 @@ class MartSettings(BaseModel):
         return complete_funnels(funnels)
 
     @model_validator(mode="after")
+    def _creators_in_order(self) -> Self:
+        if self.creator_mid_reads_28d > self.creator_head_reads_28d:
+            raise ValueError("creator_mid_reads_28d must not exceed creator_head_reads_28d")
+        return self
+
+    @model_validator(mode="after")
     def _landmark_before_the_end(self) -> Self:
         if self.touch_landmark_hours >= 24 * self.touch_conversion_days:
             raise ValueError("touch_landmark_hours must end before touch_conversion_days do")

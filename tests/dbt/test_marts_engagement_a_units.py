@@ -24,11 +24,17 @@ UNIT_TESTED = (
     "scenarios",
     "assistant_daily",
     "governance_daily",
+    "funnels",
+    "touchpoints",
+    "value_loop",
     "int_group_members",
     "int_delivery_days",
     "int_group_band_days",
     "int_campaign_actions",
     "int_referrals",
+    "int_funnel_events",
+    "int_funnel_steps",
+    "int_topic_needs",
 )
 
 
