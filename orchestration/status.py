@@ -52,6 +52,17 @@ class BuildStatus:
 
 
 @dataclass(frozen=True)
+class LiveStatus:
+    """The last live build; `live_as_of` is the UTC time up to which its board counts."""
+
+    build_id: str
+    state: str
+    started_at: datetime
+    finished_at: datetime | None
+    live_as_of: datetime | None
+
+
+@dataclass(frozen=True)
 class FailedRule:
     """A rule that did not pass in the last build. `query` shows the rows, if the rule is SQL."""
 
@@ -85,6 +96,7 @@ class Status:
     pending_files: int
     served: dict[str, Any] | None
     build: BuildStatus | None = None
+    live: LiveStatus | None = None
     logs: list[LogStatus] = field(default_factory=list)
     rejected: dict[str, int] = field(default_factory=dict)
     gates: GateStatus = field(default_factory=GateStatus)
@@ -113,6 +125,7 @@ def read_status(settings: Settings, *, why: bool = False) -> Status:
                 pending_files=_pending(settings),
                 served=served,
                 build=_build(connection, running=holder is not None),
+                live=_live(connection, running=holder is not None),
                 logs=_logs(connection),
                 rejected=_rejected(connection),
                 gates=_gates(connection, why=why),
@@ -157,6 +170,26 @@ def _build(connection: duckdb.DuckDBPyConnection, *, running: bool) -> BuildStat
         as_of_date,
         stages=[StageStatus(*stage) for stage in stages],
     )
+
+
+def _live(connection: duckdb.DuckDBPyConnection, *, running: bool) -> LiveStatus | None:
+    try:
+        row = connection.execute(
+            """
+            select build_id, state, started_at, finished_at, live_as_of
+            from control.live_builds
+            order by started_at desc, build_id desc
+            limit 1
+            """
+        ).fetchone()
+    except duckdb.CatalogException:
+        return None
+    if row is None:
+        return None
+    build_id, state, started_at, finished_at, live_as_of = row
+    if finished_at is None:
+        state = "running" if running else "interrupted"
+    return LiveStatus(build_id, state, started_at, finished_at, live_as_of)
 
 
 def _logs(connection: duckdb.DuckDBPyConnection) -> list[LogStatus]:

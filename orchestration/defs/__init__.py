@@ -33,8 +33,8 @@ def build_defs(
             *serving.assets(layers),
         ],
         asset_checks=gates.checks(),
-        jobs=jobs.jobs(settings),
-        sensors=[jobs.landing_sensor()],
+        jobs=[*jobs.jobs(settings), jobs.live_job()],
+        sensors=[jobs.landing_sensor(), jobs.live_landing_sensor()],
         schedules=[jobs.daily_schedule(settings)],
         resources={"build": build_resource, **(overrides or {})},
         # One process a run: one writer, one dbt manifest, one import of everything.

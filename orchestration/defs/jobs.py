@@ -1,4 +1,4 @@
-"""Jobs, the landing sensor and the daily schedule."""
+"""Jobs, the landing sensors and the daily schedule."""
 
 import hashlib
 
@@ -6,8 +6,10 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from orchestration.defs.raw import DATES, WINDOW
-from orchestration.defs.resources import FULL_REFRESH_TAG
+from orchestration.defs.resources import FULL_REFRESH_TAG, POOL
+from orchestration.errors import TandemError
 from orchestration.ingest import pending
+from orchestration.live import BOARD, run_live
 from orchestration.settings import Settings, load_settings
 
 
@@ -37,15 +39,49 @@ def jobs(settings: Settings) -> list[UnresolvedAssetJobDefinition]:
     ]
 
 
+def live_job() -> dg.JobDefinition:
+    """`live`: one step that refreshes the live board, as `tandem build --live` does."""
+
+    @dg.op(pool=POOL, out=dg.Out(dg.Nothing))
+    def refresh_live_board(context: dg.OpExecutionContext) -> None:
+        try:
+            done = run_live(load_settings(), build_id=context.run_id)
+        except TandemError as error:
+            raise dg.Failure(str(error), allow_retries=False) from error
+        if done is None or done.report is None:
+            context.log.info("nothing new")
+            return
+        for stage in done.stages:
+            context.log.info(f"{stage.stage}: {stage.summary}")
+        context.log_event(
+            dg.AssetMaterialization(
+                BOARD.split("."), metadata={"version": done.report.version, "kind": "live"}
+            )
+        )
+
+    @dg.job(
+        name="live",
+        description="Take in what is new and publish the live board alone.",
+        executor_def=dg.in_process_executor,
+    )
+    def live() -> None:
+        refresh_live_board()
+
+    return live
+
+
 def landing_sensor() -> dg.SensorDefinition:
     """Starts `build` when files are ready in the landing zone; looks at names and sizes only."""
+    return _on_landing("landing", "build", 60, "Starts a build when files are ready.")
 
-    @dg.sensor(
-        name="landing",
-        job_name="build",
-        minimum_interval_seconds=60,
-        description="Starts a build when files are ready that no build has seen.",
-    )
+
+def live_landing_sensor() -> dg.SensorDefinition:
+    """Starts `live` likewise, and more often: for the hours between the daily builds."""
+    return _on_landing("live_landing", "live", 15, "Refreshes the live board from new files.")
+
+
+def _on_landing(name: str, job: str, seconds: int, description: str) -> dg.SensorDefinition:
+    @dg.sensor(name=name, job_name=job, minimum_interval_seconds=seconds, description=description)
     def landing() -> dg.RunRequest | dg.SkipReason:
         files = pending(load_settings())
         if not files:

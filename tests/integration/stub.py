@@ -1,4 +1,4 @@
-"""A dbt project of four models, so that a build's mechanics are tested without building marts."""
+"""A dbt project of five models, so that a build's mechanics are tested without building marts."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def make_world(home: Path, monkeypatch: pytest.MonkeyPatch, **values: Any) -> Wo
         world.before_judging(stage)
         return [outcome(named["run_id"], stage, success=stage not in world.failing)]
 
-    def publishable(connection: Any, run_id: str) -> list[Outcome]:
+    def publishable(connection: Any, run_id: str, stage: str = "", **_: Any) -> list[Outcome]:
         return verdicts.require(verdicts.load(connection, run_id))
 
     monkeypatch.setattr(ingest_package, "ingest", ingest, raising=False)
@@ -105,6 +105,7 @@ def make_world(home: Path, monkeypatch: pytest.MonkeyPatch, **values: Any) -> Wo
     monkeypatch.setattr(GateWorker, "run", judge)
     monkeypatch.setattr(GateWorker, "warm_up", lambda self: None)
     monkeypatch.setattr(verdicts, "assert_publishable", publishable)
+    monkeypatch.setattr(verdicts, "gate", publishable)
     return world
 
 

@@ -180,15 +180,23 @@ def test_jobs_schedule_and_sensor(definitions: dg.Definitions, settings: Setting
         settings.timezone,
         "build",
     )
-    (sensor,) = definitions.sensors or []
-    assert (sensor.name, sensor.job_name) == ("landing", "build")
+    assert [node.name for node in definitions.resolve_job_def("live").nodes] == [
+        "refresh_live_board"
+    ]
+    sensors = definitions.sensors or []
+    assert {sensor.name: sensor.job_name for sensor in sensors} == {
+        "landing": "build",
+        "live_landing": "live",
+    }
+    assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}
 
 
-def test_the_sensor_asks_once_for_the_same_files(
-    definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("number", [0, 1])
+def test_the_sensors_ask_once_for_the_same_files(
+    definitions: dg.Definitions, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
 ) -> None:
     monkeypatch.setenv("TANDEM_HOME", str(tmp_path))
-    (sensor,) = definitions.sensors or []
+    sensor = list(definitions.sensors or [])[number]
     assert isinstance(sensor, dg.SensorDefinition)
     with dg.build_sensor_context() as context:
         assert not sensor.evaluate_tick(context).run_requests
