@@ -21,7 +21,7 @@ from tests.support import KEY, build_landed, test_settings
 CONFIG = SimulatorConfig(persons=1200, days=75, seed=11)
 MARTS = (
     "+retention +tier_history +daily_performance +contents +identities +group_overlap"
-    " +pack_uplift +experiment_results +experiment_health"
+    " +ltv_calibration +pack_uplift +experiment_results +experiment_health"
 )
 # Merged and erased persons have no single true tier.
 OWNERS = """
@@ -283,6 +283,25 @@ def test_what_persons_did_before_sharpens_what_is_found(built: duckdb.DuckDBPyCo
     for error, adjusted, difference in rows:
         assert adjusted < 0.9 * error
         assert abs(difference) < 3.5 * adjusted
+
+
+def test_predicted_purchases_are_of_the_size_of_those_made(
+    built: duckdb.DuckDBPyConnection,
+) -> None:
+    """Subscriptions and ids that register late are in it too, so this is a band and no recovery."""
+    rows = built.execute(
+        "select decile, persons, predicted, observed from revenue.ltv_calibration order by decile"
+    ).fetchall()
+    told = "\n".join(
+        f"decile {decile:2}: {persons} buyers, predicted {predicted:.1f}, observed {observed}"
+        for decile, persons, predicted, observed in rows
+    )
+    _tell(told)
+    assert len(rows) == 10, told
+    predicted, observed = (sum(row[place] for row in rows) for place in (2, 3))
+    assert observed > 100, told
+    assert 0.6 < predicted / observed < 1.6, told
+    assert sum(row[3] for row in rows[5:]) > 1.3 * sum(row[3] for row in rows[:5]), told
 
 
 def _tell(text: str) -> None:
