@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NEIGHBOURS = 200
 REPEATS = 8
 TREATED = 1000
+ENOUGH_TREATED = 200
 COINS_GATE = 0.5
 FEWEST_CELLS = 20
 _BIAS_SIGMAS = 6.0
@@ -239,7 +240,7 @@ def differencing(scene: Scene) -> list[AttackResult]:
 def _rows_differencing(scene: Scene) -> AttackResult:
     keys = scene.shared_columns
     treated = hits = controls = false_hits = repeat = 0
-    while repeat < REPEATS and treated < TREATED:
+    while repeat < REPEATS and treated < ENOUGH_TREATED:
         repeat += 1
         left = scene.connection.execute(
             f"""
@@ -413,30 +414,23 @@ def _closure(
 def neighbours(scene: Scene) -> list[AttackResult]:
     """Build with and without persons, same coins: only their own cells may differ.
 
-    200 persons leave at once: drawn at random, and then for each column those of the value that
-    fewest have, so that a cut or an order that follows the data moves. Before l, alpha and t,
-    whose reference is the whole file. Rows packs: a cell may lose at most its own persons' rows,
-    or fall under k; and a rebuild without any change must be the file. Counts packs: a cell must
-    lose exactly its own persons' parts.
+    200 persons leave at once: drawn at random, and then, in equal parts, those of each column's
+    value that fewest have, so that a cut or an order that follows the data moves. Before l, alpha
+    and t, whose reference is the whole file. Rows packs: a cell may lose at most its own persons'
+    rows, or fall under k; and a rebuild without any change must be the file. Counts packs: a cell
+    must lose exactly its own persons' parts.
 
     Formula: cells that differ otherwise. Source: the definition of differential privacy (Dwork et
     al. 2006) with Li, Qardaji, Su 2012 for data-independent recoding. Gate: 0.
     """
-    scene.context.redo("attack_with")
     table = "population" if scene.is_rows else "bounded"
+    columns = scene.shared_columns
+    part = max(1, NEIGHBOURS // max(1, len(columns)))
+    rarest = [_some(table, _rarest(scene, table, column), part) for column in columns]
     differing = 0
-    for chosen in ("true", *(_rarest(scene, table, column) for column in scene.shared_columns)):
-        people = scene.connection.execute(
-            f"""
-            select person_id
-            from {table}
-            where {chosen}
-            group by person_id
-            order by hash(person_id), person_id
-            limit {NEIGHBOURS}
-            """
-        ).fetchall()
-        without = [str(row[0]) for row in people]
+    for chosen in (_some(table, "true", NEIGHBOURS), " union ".join(rarest)):
+        found = scene.connection.execute(chosen).fetchall()
+        without = sorted(str(row[0]) for row in found)
         scene.context.redo("attack_without", without=without)
         listed = ", ".join(literal(each) for each in without) or "''"
         if scene.is_rows:
@@ -445,8 +439,22 @@ def neighbours(scene: Scene) -> list[AttackResult]:
             differing += _sums_neighbours(scene, listed)
     if scene.is_rows:
         differing += _not_the_file(scene)
-    detail = f"{NEIGHBOURS} persons left out, {len(scene.shared_columns) + 1} times"
+    detail = f"2 times {NEIGHBOURS} persons left out"
     return [result("neighbours", float(differing), 0.0, detail)]
+
+
+def _some(table: str, condition: str, persons: int) -> str:
+    """A query for some persons: the same every time, and otherwise at random."""
+    return f"""
+        (
+            select person_id
+            from {table}
+            where {condition}
+            group by person_id
+            order by hash(person_id), person_id
+            limit {persons}
+        )
+    """
 
 
 def _rarest(scene: Scene, table: str, column: str) -> str:
@@ -481,7 +489,7 @@ def _rows_neighbours(scene: Scene, listed: str) -> int:
                 coalesce(before.cell_rows, 0) as rows_before,
                 coalesce(after.cell_rows, 0) as rows_after,
                 coalesce(own_rows, 0) as own_rows
-            from (select {typed}, cell_rows from attack_with) as before
+            from (select {typed}, cell_rows from {scene.rebuilt}) as before
             full join (select {typed}, cell_rows from attack_without) as after using ({by})
             left join own using ({by})
         )
@@ -500,11 +508,11 @@ def _not_the_file(scene: Scene) -> int:
     """Cells in which a rebuild without any change is not the file."""
     by = column_list(scene.shared_columns)
     typed = texts(scene.shared_columns)
-    scene.context.redo("attack_with", filtered=True)
+    scene.context.redo("attack_again", filtered=True)
     (other,) = scene.one(
         f"""
         select count(*)
-        from (select {typed}, cell_rows from attack_with) as again
+        from (select {typed}, cell_rows from attack_again) as again
         full join (
             select {by}, sum(attack_rows) as file_rows
             from attack_cells
@@ -536,7 +544,7 @@ def _sums_neighbours(scene: Scene, listed: str) -> int:
         )
 
         select count(*)
-        from attack_with as before
+        from {scene.rebuilt} as before
         full join attack_without as after using ({by})
         full join own using ({by})
         where {changed}
@@ -548,17 +556,17 @@ def _sums_neighbours(scene: Scene, listed: str) -> int:
 def coins(scene: Scene) -> list[AttackResult]:
     """Use a coin key again: who was sampled once is then known for every release.
 
-    Two rebuilds with two fresh keys must be two samples: the share of their cells that are equal.
-    And against every earlier version with the same columns: the correlation of rows less β times
-    persons, over the cells of both; independent coins give 0, kept coins near 1.
+    A rebuild with a fresh key must be another sample: the share of cells that are equal to those
+    with the candidate's key. And against every earlier version with the same columns: the
+    correlation of rows less β times persons, over the cells of both; independent coins give 0,
+    kept coins near 1.
 
     Formula: the greater of the two. Source: Li, Qardaji, Su 2012 (fresh, secret sampling).
     Gate: 0.5.
     """
     if not scene.is_rows:
         return [does_not_apply("coins", COINS_GATE, "nothing is sampled")]
-    for table in ("attack_again", "attack_with"):
-        scene.context.redo(table, coins=secrets.token_bytes(32))
+    scene.context.redo("attack_again", coins=secrets.token_bytes(32))
     by = column_list(scene.shared_columns)
     (equal,) = scene.one(
         f"""
@@ -566,7 +574,7 @@ def coins(scene: Scene) -> list[AttackResult]:
             again.cell_rows is not distinct from other.cell_rows as integer
         )), 0)
         from attack_again as again
-        full join attack_with as other using ({by})
+        full join {scene.rebuilt} as other using ({by})
         """
     )
     beta = scene.spec.guarantee.beta or 1.0
@@ -589,5 +597,5 @@ def coins(scene: Scene) -> list[AttackResult]:
         )
         if cells >= FEWEST_CELLS and correlation is not None:
             correlations.append(float(correlation))
-    detail = f"2 rebuilds, {len(correlations) - 1} earlier packs with the same columns"
+    detail = f"1 rebuild, {len(correlations) - 1} earlier packs with the same columns"
     return [result("coins", max(float(equal), *correlations), COINS_GATE, detail)]

@@ -179,6 +179,17 @@ class Scene:
         self.context.redo("attack_truth")
         return "attack_truth"
 
+    @cached_property
+    def rebuilt(self) -> str:
+        """A table of the cells by the builder's code, with the candidate's own coins.
+
+        Rows packs: before l, alpha and t. Counts packs: the exact cells, `truth`.
+        """
+        if not self.is_rows:
+            return self.truth
+        self.context.redo("attack_rebuilt")
+        return "attack_rebuilt"
+
     def one(self, sql: str) -> tuple[Any, ...]:
         """The only row of a query."""
         return tuple(self.connection.execute(sql).fetchall()[0])
