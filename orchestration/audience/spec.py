@@ -216,6 +216,12 @@ class _Compiler:
             raise self._refuse(node, f"{what}: must be one of {', '.join(choices)}")
         return text
 
+    def _title(self, node: yaml.Node) -> str:
+        text = self._text(node, "title")
+        if len(text) > 120 or not text.isprintable():
+            raise self._refuse(node, "title: must be one line of at most 120 characters")
+        return text
+
     def _label(self, node: yaml.Node, what: str) -> str:
         text = self._text(node, what)
         problem = label_problem(text)
@@ -269,9 +275,7 @@ class _Compiler:
                 titles = self._mapping(parts["title"], "title")
                 for language in titles.keys() - {"zh", "en"}:
                     self._note(titles[language], f"title: {language} is neither zh nor en")
-                values["title"] = {
-                    language: self._label(item, "title") for language, item in titles.items()
-                }
+                values["title"] = {language: self._title(item) for language, item in titles.items()}
         with self._collect():
             values["segment"] = self._segment(parts.get("segment"))
         sensitive = self._sensitive(parts.get("sensitive"))

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from tests.integration.gates_mutation import of, twice
 
+_A6 = (
+    " update {t} set is_eligible = true where person_id in ("
+    "select person_id from intermediate.int_identities where id = 'a6' and id_kind = 'account')"
+)
+
 AUDIENCE = [
     *of(
         "intermediate",
@@ -11,13 +16,11 @@ AUDIENCE = [
         ("key_unique", twice("window_days = 30")),
         (
             "eligible_consent",
-            "update raw.community__accounts set birth_year = 1990;"
-            " update {t} set is_eligible = true",
+            "update raw.community__accounts set birth_year = 1990;" + _A6,
         ),
         (
             "eligible_grown_up",
-            "update raw.community__accounts set consent_audience = true, birth_year = 2008"
-            " where erased_at is null; update {t} set is_eligible = true",
+            "update raw.community__accounts set consent_audience = true, birth_year = 2008;" + _A6,
         ),
         ("persons_count", "update intermediate.int_persons set counts = false"),
         ("within_window", "update {t} set active_days = 31 where window_days = 30"),
