@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from tests.integration.gates_mutation import of, twice
+from tests.integration.gates_mutations_audience import AUDIENCE
 from tests.integration.gates_mutations_engagement import ENGAGEMENT
 from tests.integration.gates_mutations_experiments import EXPERIMENTS
+from tests.integration.gates_mutations_ledger import LEDGER
 from tests.integration.gates_mutations_live import LIVE
 from tests.integration.gates_mutations_loops import LOOPS
 from tests.integration.gates_mutations_ltv import LTV
@@ -632,4 +634,6 @@ MUTATIONS = (
     + LTV
     + LOOPS
     + EXPERIMENTS
+    + LEDGER
+    + AUDIENCE
 )
