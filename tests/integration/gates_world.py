@@ -16,7 +16,7 @@ from orchestration.plan import make_plan, write_plan
 from orchestration.settings import Settings
 from orchestration.transform import DbtSession
 from orchestration.warehouse import open_warehouse
-from tests.integration import gates_world_loops, gates_world_second
+from tests.integration import gates_world_loops, gates_world_packs, gates_world_second
 from tests.integration.gates_world_audience import land_packs
 from tests.support import fill_raw, test_settings
 
@@ -161,9 +161,9 @@ def _exposures() -> list[dict[str, Any]]:
 
 def logs() -> dict[str, list[dict[str, Any]]]:
     """Records of all 25 logs, of both platforms."""
-    second, loops = gates_world_second.logs(), gates_world_loops.logs()
+    more = [world.logs() for world in (gates_world_second, gates_world_loops, gates_world_packs)]
     return {
-        log: rows + second.get(log, []) + loops.get(log, [])
+        log: rows + [row for logs in more for row in logs.get(log, [])]
         for log, rows in _first_platform().items()
     }
 
