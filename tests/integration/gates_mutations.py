@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.gates_mutation import of, twice
+from tests.integration.gates_mutations_audience import AUDIENCE
 from tests.integration.gates_mutations_engagement import ENGAGEMENT
 from tests.integration.gates_mutations_experiments import EXPERIMENTS
 from tests.integration.gates_mutations_ledger import LEDGER
@@ -634,4 +635,5 @@ MUTATIONS = (
     + LOOPS
     + EXPERIMENTS
     + LEDGER
+    + AUDIENCE
 )
