@@ -27,6 +27,7 @@ UNIT_TESTED = (
     "funnels",
     "touchpoints",
     "value_loop",
+    "live_board",
     "int_group_members",
     "int_delivery_days",
     "int_group_band_days",
