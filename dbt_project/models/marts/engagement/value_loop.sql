@@ -72,34 +72,12 @@ windows as (
 
 ),
 
-bounds as (
-
-    select
-        supplied_by as source,
-        topic,
-        starts_at as happened_at
-    from windows
-    union distinct
-    select
-        supplied_by as source,
-        topic,
-        first_supplied_at as happened_at
-    from windows
-    union distinct
-    select
-        supplied_by as source,
-        topic,
-        ends_at as happened_at
-    from windows
-
-),
-
 reach as (
 
     select
-        min(happened_at) as first_at,
-        max(happened_at) as last_at
-    from bounds
+        min(starts_at) as first_at,
+        max(ends_at) as last_at
+    from windows
 
 ),
 
@@ -108,7 +86,7 @@ reads as (
     select
         events.source,
         contents.topic,
-        events.occurred_at as happened_at
+        events.occurred_at
     from {{ ref('stg_community__events') }} as events
     cross join reach
     inner join {{ ref('int_contents') }} as contents
@@ -129,77 +107,60 @@ reads as (
 
 ),
 
--- Reads before a bound, counted in one sorted pass: at one instant the bound comes first.
-timeline as (
+-- Rows often share their first supply; each is counted once.
+distinct_windows as (
 
     select
-        source,
+        supplied_by,
         topic,
-        happened_at,
-        0 as is_read
-    from bounds
-    union all
-    select
-        source,
-        topic,
-        happened_at,
-        1 as is_read
-    from reads
-
-),
-
-running as (
-
-    select
-        source,
-        topic,
-        happened_at,
-        is_read,
-        sum(is_read) over (
-            partition by source, topic
-            order by happened_at asc nulls first, is_read asc nulls first
-            range between unbounded preceding and current row
-        ) as reads_before
-    from timeline
-
-),
-
-read_counts as (
-
-    select
-        source,
-        topic,
-        happened_at,
-        reads_before
-    from running
-    where is_read = 0
+        starts_at,
+        first_supplied_at,
+        ends_at
+    from windows
+    group by supplied_by, topic, starts_at, first_supplied_at, ends_at
 
 ),
 
 window_reads as (
 
     select
+        distinct_windows.supplied_by,
+        distinct_windows.topic,
+        distinct_windows.first_supplied_at,
+        count(*) filter (
+            where reads.occurred_at < distinct_windows.first_supplied_at
+        ) as reads_before_7d,
+        count(*) filter (
+            where reads.occurred_at >= distinct_windows.first_supplied_at
+        ) as reads_after_7d
+    from reads
+    inner join distinct_windows
+        on
+            reads.source = distinct_windows.supplied_by
+            and reads.topic = distinct_windows.topic
+            and reads.occurred_at >= distinct_windows.starts_at
+            and reads.occurred_at < distinct_windows.ends_at
+    group by
+        distinct_windows.supplied_by,
+        distinct_windows.topic,
+        distinct_windows.first_supplied_at
+
+),
+
+observed as (
+
+    select
         windows.week_start,
         windows.source,
         windows.topic,
-        at_supply.reads_before - at_start.reads_before as reads_before_7d,
-        at_end.reads_before - at_supply.reads_before as reads_after_7d
+        coalesce(window_reads.reads_before_7d, 0) as reads_before_7d,
+        coalesce(window_reads.reads_after_7d, 0) as reads_after_7d
     from windows
-    inner join read_counts as at_start
+    left join window_reads
         on
-            windows.supplied_by = at_start.source
-            and windows.topic = at_start.topic
-            and windows.starts_at = at_start.happened_at
-    inner join read_counts as at_supply
-        on
-            windows.supplied_by = at_supply.source
-            and windows.topic = at_supply.topic
-            and windows.first_supplied_at = at_supply.happened_at
-    inner join read_counts as at_end
-        on
-            windows.supplied_by = at_end.source
-            and windows.topic = at_end.topic
-            and windows.ends_at = at_end.happened_at
+            windows.supplied_by = window_reads.supplied_by
+            and windows.topic = window_reads.topic
+            and windows.first_supplied_at = window_reads.first_supplied_at
 
 )
 
@@ -212,11 +173,11 @@ select
     case when weeks.eligible_14d > 0 then weeks.supplied end as supplied,
     weeks.median_lag_hours,
     weeks.first_supplied_at,
-    cast(window_reads.reads_before_7d as bigint) as reads_before_7d,
-    cast(window_reads.reads_after_7d as bigint) as reads_after_7d
+    observed.reads_before_7d,
+    observed.reads_after_7d
 from weeks
-left join window_reads
+left join observed
     on
-        weeks.week_start = window_reads.week_start
-        and weeks.source = window_reads.source
-        and weeks.topic = window_reads.topic
+        weeks.week_start = observed.week_start
+        and weeks.source = observed.source
+        and weeks.topic = observed.topic
