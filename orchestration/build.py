@@ -373,8 +373,8 @@ def run_report(build: Build) -> Path:
 def nothing_new(settings: Settings) -> dict[str, Any] | None:
     """The `_publish` row of what is served, if a build now would publish the very same.
 
-    That is: no file is pending, the last build was published, and settings, key, project, rules
-    and as_of_date are those it was built with. Cheap: no Dagster, dbt or Great Expectations.
+    That is: no file is pending, the last build was published, no audience pack was released or
+    ended since, and settings, key, project, rules and as_of_date are those it was built with. Cheap: no Dagster, dbt or Great Expectations.
     """
     from orchestration.gates import rules_fingerprint
     from orchestration.ingest import pending
@@ -386,7 +386,12 @@ def nothing_new(settings: Settings) -> dict[str, Any] | None:
         try:
             last = connection.execute(
                 """
-                select build_id, state, as_of_date, batch_id
+                select
+                    build_id, state, as_of_date, batch_id,
+                    exists (
+                        select 1 from control.release_ledger
+                        where recorded_at >= builds.started_at
+                    ) as packs_changed
                 from control.builds
                 order by started_at desc, build_id desc
                 limit 1
@@ -394,10 +399,10 @@ def nothing_new(settings: Settings) -> dict[str, Any] | None:
             ).fetchone()
         except duckdb.CatalogException:
             return None
-        if last is None or last[1] != "published":
+        if last is None or last[1] != "published" or last[4]:
             return None
         plan = make_plan(connection, settings)
-    if plan.full_refresh or (plan.as_of_date, plan.batch_id) != last[2:]:
+    if plan.full_refresh or (plan.as_of_date, plan.batch_id) != last[2:4]:
         return None
     served = published(settings)
     # A live build moves no watermark: what it took in is still to be built.

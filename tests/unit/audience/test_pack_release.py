@@ -144,7 +144,8 @@ def test_the_file_holds_the_promise(built: Settings) -> None:
     path = folder / "rows.parquet"
     connection = duckdb.connect()
     cells = connection.execute(
-        f"select count(*), min(n) from (select count(*) as n from '{path}' group by region, activity, topic)"
+        f"select count(*), min(n) from "
+        f"(select count(*) as n from '{path}' group by region, activity, topic)"
     ).fetchall()[0]
     assert cells[0] > 20
     assert cells[1] >= 20
