@@ -374,7 +374,8 @@ def nothing_new(settings: Settings) -> dict[str, Any] | None:
     """The `_publish` row of what is served, if a build now would publish the very same.
 
     That is: no file is pending, the last build was published, no audience pack was released or
-    ended since, and settings, key, project, rules and as_of_date are those it was built with. Cheap: no Dagster, dbt or Great Expectations.
+    ended since, and settings, key, project, rules and as_of_date are those it was built with.
+    Cheap: no Dagster, dbt or Great Expectations.
     """
     from orchestration.gates import rules_fingerprint
     from orchestration.ingest import pending
