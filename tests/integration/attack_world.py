@@ -4,9 +4,11 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from orchestration.audience import counts, rows
 from orchestration.audience.attacks import run_attacks
@@ -277,7 +279,9 @@ def make_candidate(folder: Path, spec: PackSpec, flaws: Flaws | None = None) -> 
     folder.mkdir(parents=True)
     connection = duckdb.connect(":memory:", config={"threads": "1"})
     candidate = Candidate(folder, spec, flaws, connection, coins_of(spec, folder))
-    connection.execute(PEOPLE)
+    connection.register("generated", people())
+    connection.execute("create table people as select * from generated")
+    connection.unregister("generated")
     plant(connection, flaws.canaries)
     connection.execute(
         "create table population as "
@@ -304,6 +308,14 @@ def make_candidate(folder: Path, spec: PackSpec, flaws: Flaws | None = None) -> 
     )
     write_ledger(candidate)
     return candidate
+
+
+@cache
+def people() -> pa.Table:
+    """The same persons in every test."""
+    connection = duckdb.connect(":memory:")
+    connection.execute(PEOPLE)
+    return connection.execute("select * from people").to_arrow_table()
 
 
 def coins_of(spec: PackSpec, folder: Path) -> bytes:
