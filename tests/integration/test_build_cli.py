@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies
 
 from orchestration.build import nothing_new, run_build
+from orchestration.live import run_live
 from orchestration.settings import load_settings
 from simulator import SimulatorConfig, simulate
 from tests.support import KEY
@@ -75,9 +76,29 @@ def test_landing_files_become_published_marts(tmp_path: Path, landing: Path) -> 
     assert again.returncode == 0
     assert again.stdout.startswith("nothing new; version 1 is published")
 
+    newer = landing / "community" / "events" / "newer.jsonl"
+    newer.write_text(
+        '{"source": "zhihu", "event_id": "newer", "account_id": "unknown", "event_type": "read",'
+        ' "occurred_at": "2026-07-02T00:00:00Z"}\n',
+        encoding="utf-8",
+    )
+    live = tandem(home, "build", "--live", "--json", TANDEM_LANDING=str(landing))
+    newer.unlink()
+    assert live.returncode == 0, live.stdout + live.stderr
+    refreshed = json.loads(live.stdout)
+    assert (refreshed["state"], refreshed["version"], refreshed["kind"]) == ("published", 2, "live")
+    assert refreshed["live_as_of"] == "2026-07-02 00:05:00"
+    with duckdb.connect(report["serving"], read_only=True) as connection:
+        last = connection.execute(
+            "select events, persons, provisional from engagement.live_board"
+            " where core = 'community' order by five_minute_start desc limit 1"
+        ).fetchone()
+    assert last == (1, 1, True)
+
     status = json.loads(tandem(home, "status", "--json", TANDEM_LANDING=str(landing)).stdout)
     assert status["build"]["state"] == "published"
-    assert status["served"]["version"] == 1
+    assert status["live"]["state"] == "published"
+    assert status["served"]["version"] == 2
     assert status["gates"]["critical"] == 0
     assert status["pending_files"] == 0
     assert {log["log"] for log in status["logs"]} >= {"community/events", "group/messages"}
@@ -106,6 +127,14 @@ class Place:
         settings = load_settings(home=self.home, as_of_date=as_of)
         assert run_build(settings, full_refresh=full_refresh).state == "published"
 
+    def live(self, as_of: str) -> None:
+        """What `tandem build --live` does; readers see another live board and nothing else."""
+        before = self.keep("before")
+        done = run_live(load_settings(home=self.home, as_of_date=as_of))
+        assert done is not None
+        assert done.state == "published"
+        assert differences(before, self.keep("live")).keys() <= {"engagement.live_board"}
+
     def keep(self, name: str) -> Path:
         """A copy of the published file under a name."""
         return Path(shutil.copy(self.home / "serving" / "marts.duckdb", self.kept / name))
@@ -122,6 +151,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setattr(GateWorker, "run", lambda *_, **__: [])
         patch.setattr(GateWorker, "warm_up", lambda _: None)
         patch.setattr(verdicts, "assert_publishable", lambda connection, run_id: [])
+        patch.setattr(verdicts, "gate", lambda connection, run_id, stage, **_: [])
         yield place
 
 
@@ -209,11 +239,13 @@ def test_splits_orders_repeats_and_full_refresh_give_the_same_marts(
         place.build()
         place.keep("reference")
     place.clear()
-    for arrival in spread(landing, random.Random(seed)):
+    for number, arrival in enumerate(spread(landing, random.Random(seed))):
         for name, content in arrival:
             target = place.home / "landing" / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
+        if number:
+            place.live("2026-06-30")
         place.build("2026-06-30")
     assert differences(reference, place.keep("incremental")) == {}
     assert nothing_new(load_settings(home=place.home, as_of_date="2026-06-30")) is not None
@@ -224,6 +256,10 @@ def test_splits_orders_repeats_and_full_refresh_give_the_same_marts(
 def test_wrong_use_and_locks_have_their_exit_codes(tmp_path: Path) -> None:
     home = tmp_path / "home"
     assert tandem(home, "build", "--as-of", "yesterday").returncode == 2
+    assert tandem(home, "build", "--live", "--full-refresh").returncode == 2
+    unpublished = tandem(home, "build", "--live")
+    assert (unpublished.returncode, unpublished.stdout) == (1, "")
+    assert unpublished.stderr == "tandem: nothing was published yet: run `tandem build` first\n"
     bad = tandem(home, "build", TANDEM_THRESHHOLD="3")
     assert bad.returncode == 2
     assert bad.stderr == "tandem: TANDEM_THRESHHOLD: no such setting\n"
