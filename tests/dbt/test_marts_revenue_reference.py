@@ -6,6 +6,7 @@ use integers, one division and an elimination.
 
 from __future__ import annotations
 
+import importlib
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from orchestration.payouts import Policy, replay
 from orchestration.settings import Settings
 from orchestration.transform import DbtSession
 from orchestration.warehouse import open_warehouse
@@ -41,6 +43,8 @@ MARTS = (
     "acquisition",
     "attribution",
     "creator_payouts",
+    "payout_ledger",
+    "pack_uplift",
     "exceptions",
 )
 MODELS = ("first", "last", "linear", "position", "time_decay", "markov", "shapley")
@@ -1034,6 +1038,49 @@ def test_creator_payouts(built: Built) -> None:
     assert any(key[2] == "(erased)" for key in found)
 
 
+def test_the_ledger_sums_to_payouts(built: Built) -> None:
+    posted = """
+        select month, model, person_id, cast(sum(amount_minor) as bigint)
+        from revenue.payout_ledger group by all order by all
+    """
+    paid = """
+        select month, model, person_id, payout_minor from revenue.creator_payouts
+        where is_complete and payout_minor <> 0 order by all
+    """
+    assert built.query(posted) == built.query(paid) != []
+
+
+@pytest.mark.parametrize("built", [1], indirect=True)
+def test_a_replay_of_the_policies_in_force_changes_nothing(
+    built: Built, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = "source, policy_id, scope, share_bps, valid_from, scope_id"
+    in_force = [
+        Policy(*row) for row in built.query(f"select {fields} from raw.commerce__share_policies")
+    ]
+    busiest = built.query(
+        "select month from revenue.creator_payouts group by month order by count(*) desc, month"
+    )[0][0]
+    before = built.settings.warehouse_path.read_bytes()
+    # dbt compiles once for all three.
+    module = importlib.import_module("orchestration.payouts.replay")
+    compiled = module._compiled(built.settings)
+    monkeypatch.setattr(module, "_compiled", lambda _: compiled)
+    found = replay(built.settings, in_force, busiest)
+    assert {row.difference_minor for row in found.rows} == {0}
+    assert {(row.model, row.person_id): row.actual_minor for row in found.rows} == {
+        (model, person): paid
+        for model, person, paid in built.query(
+            "select model, person_id, payout_minor from revenue.creator_payouts"
+            f" where month = date '{busiest}'"
+        )
+    }
+    assert {row.replay_minor for row in replay(built.settings, [], busiest).rows} == {0}
+    none = replay(built.settings, [], busiest, add=True, model="pro_rata")
+    assert {(row.model, row.difference_minor) for row in none.rows} == {("pro_rata", 0)}
+    assert built.settings.warehouse_path.read_bytes() == before
+
+
 def test_bad_records_are_reported(built: Built) -> None:
     found = {row[0] for row in built.query("select exception from revenue.exceptions")}
     assert found >= {
@@ -1093,7 +1140,7 @@ def test_hand_computed_unit_tests_pass(built: Built) -> None:
             "test",
             "--select",
             *(f"{mart},test_type:unit" for mart in MARTS),
-            "path:models/intermediate/revenue,test_type:unit",
+            *(f"+{mart},path:models/intermediate/revenue,test_type:unit" for mart in MARTS),
         ]
     )
     assert {item.status for item in outcomes} == {"pass"}
