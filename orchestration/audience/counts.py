@@ -59,14 +59,32 @@ def build_cells(
     without: Collection[str] = (),
 ) -> None:
     """Write `table` (key columns, persons, measures): exact sums, before any noise."""
+    _add_up(connection, spec, table, f"({_bounded_sql(spec, persons)})", left_out_sql(without))
+
+
+def build_candidate_cells(
+    connection: duckdb.DuckDBPyConnection, spec: PackSpec, table: str
+) -> None:
+    """Write `bounded`, and from it `table` as `build_cells` would."""
+    create_bounded(connection, spec)
+    _add_up(connection, spec, table, "bounded", "true")
+
+
+def _add_up(
+    connection: duckdb.DuckDBPyConnection,
+    spec: PackSpec,
+    table: str,
+    bounded: str,
+    condition: str,
+) -> None:
     sums = [f"cast(sum({quoted(m.name)}) as bigint) as {quoted(m.name)}" for m in spec.measures]
     keys = column_list(spec.key_columns)
     connection.execute(
         f"""
         create or replace table {quoted(table)} as
         select {", ".join([keys, "count(*) as persons", *sums])}
-        from ({_bounded_sql(spec, persons)})
-        where {left_out_sql(without)}
+        from {bounded}
+        where {condition}
         group by {keys}
         """
     )
@@ -154,15 +172,24 @@ def _bounded_sql(spec: PackSpec, persons: str) -> str:
         f"greatest(least(coalesce({quoted(m.name)}, 0), {m.high}), {m.low}) as {quoted(m.name)}"
         for m in spec.measures
     ]
+    items = ", ".join(["person_id", keys, *clamped])
+    # Only who has more than m cells is sorted: a window over all costs three times as much.
     return f"""
-        select {", ".join(["person_id", keys, *clamped])}
-        from (
+        with persons as (select * from {persons}),
+        beyond as (
+            select person_id from persons
+            group by person_id having count(*) > {spec.max_cells_per_person}
+        )
+        select {items} from persons
+        where person_id not in (select person_id from beyond)
+        union all
+        select {items} from (
             select
                 *,
                 row_number() over (
                     partition by person_id order by hash(person_id, {keys}), {keys}
                 ) as place
-            from {persons}
+            from persons where person_id in (select person_id from beyond)
         )
         where place <= {spec.max_cells_per_person}
     """

@@ -24,10 +24,10 @@ def column_list(names: Iterable[str], prefix: str = "") -> str:
     return ", ".join(f"{prefix}{quoted(name)}" for name in names)
 
 
-def recoded(spec: PackSpec, source: str) -> tuple[list[str], list[str]]:
-    """The select items of the released columns over `source`, and the joins they need."""
+def recoded(recodes: Iterable[Recode], source: str) -> tuple[list[str], list[str]]:
+    """The select items of released columns over `source`, and the joins they need."""
     items, joins = [], []
-    for recode in spec.recode:
+    for recode in recodes:
         item, join = _recoded(recode, source)
         items.append(f"{item} as {quoted(recode.name)}")
         joins += [join] if join else []
@@ -77,7 +77,7 @@ def segment_sql(conditions: Sequence[Condition], source: str) -> str:
 
 def recode_file(spec: PackSpec) -> str:
     """The text of `recode.sql`: how to band one's own audience and join the pack to it."""
-    items, joins = recoded(spec, "audience")
+    items, joins = recoded(spec.recode, "audience")
     needed = "\n".join(
         f"--   {recode.source} ({'whole number' if recode.cuts else 'text'})"
         for recode in spec.recode

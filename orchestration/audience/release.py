@@ -478,8 +478,7 @@ def _release(
 def _draw(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> _Draw:
     if spec.product == "counts":
         noise = counts.plan_noise(spec)
-        counts.create_bounded(connection, spec)
-        counts.build_cells(connection, spec, "cells")
+        counts.build_candidate_cells(connection, spec, "cells")
         counts.draw(connection, spec, "cells", "drawn", noise)
         connection.execute("drop table cells")
         return _Draw(spec, connection, b"", dict(noise.accuracy))

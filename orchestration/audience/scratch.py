@@ -13,7 +13,7 @@ from datetime import date
 import duckdb
 
 from orchestration.audience.features import FEATURES, JOINED, PERSONS, WEEKS, Feature
-from orchestration.audience.interface import PackSpec
+from orchestration.audience.interface import PackSpec, Recode
 from orchestration.audience.recode import column_list, quoted, recoded, segment_sql
 from orchestration.contracts import contracts
 from orchestration.errors import TandemError
@@ -134,31 +134,47 @@ def create_population(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> 
 
 def is_weekly(spec: PackSpec) -> bool:
     """Whether a person may have several cells, by week or channel."""
-    return any(FEATURES[recode.source].is_weekly for recode in spec.recode)
+    return any(_is_weekly(recode) for recode in spec.recode)
 
 
 def _population_sql(spec: PackSpec, features: str) -> str:
-    items, joins = recoded(spec, "source")
-    eligible = f"persons.is_eligible and {segment_sql(spec.segment, 'persons')}"
+    eligible = (
+        f"(select * from {features} as persons "
+        f"where persons.is_eligible and {segment_sql(spec.segment, 'persons')}) as source"
+    )
     measures = [f"source.{quoted(m.source)} as {quoted(m.name)}" for m in spec.measures]
     if not is_weekly(spec):
+        items, joins = recoded(spec.recode, "source")
         return (
             f"select source.person_id, {', '.join([*items, *measures])} "
-            f"from (select * from {features} as persons where {eligible}) as source "
-            f"{' '.join(joins)}"
+            f"from {eligible} {' '.join(joins)}"
         )
-    names = [f.name for f in _used(spec, weekly=False)]
-    person_columns = "".join(f", persons.{quoted(name)}" for name in names)
-    sums = ", ".join(
+    # Persons are recoded once, not once a week, and joined to their cells by the id alone.
+    items, joins = recoded([r for r in spec.recode if not _is_weekly(r)], "source")
+    persons = f"select {', '.join(['source.person_id', *items])} from {eligible} {' '.join(joins)}"
+    items, joins = recoded([r for r in spec.recode if _is_weekly(r)], "source")
+    sums = [
         f"cast(sum(source.{quoted(m.source)}) as bigint) as {quoted(m.name)}" for m in spec.measures
-    )
+    ]
     keys = ", ".join(str(number) for number in range(1, len(items) + 2))
-    return (
-        f"select source.person_id, {', '.join(items)}{', ' + sums if sums else ''} "
-        f"from (select facts.*{person_columns} from facts inner join {features} as persons "
-        f"on facts.person_id = persons.person_id where {eligible}) as source "
-        f"{' '.join(joins)} group by {keys}"
+    cells = (
+        f"select {', '.join(['source.person_id', *items, *sums])} "
+        f"from facts as source {' '.join(joins)} group by {keys}"
     )
+    names = [
+        f"{'cells' if _is_weekly(recode) else 'persons'}.{quoted(recode.name)}"
+        for recode in spec.recode
+    ]
+    names += [f"cells.{quoted(measure.name)}" for measure in spec.measures]
+    return (
+        f"with persons as ({persons}), cells as ({cells}) "
+        f"select persons.person_id, {', '.join(names)} "
+        "from cells inner join persons on cells.person_id = persons.person_id"
+    )
+
+
+def _is_weekly(recode: Recode) -> bool:
+    return FEATURES[recode.source].is_weekly
 
 
 def create_known_ids(connection: duckdb.DuckDBPyConnection) -> None:

@@ -75,7 +75,7 @@ def _load(connection: duckdb.DuckDBPyConnection, spec: PackSpec, source: Path) -
     readers = {".csv": "read_csv", ".parquet": "read_parquet"}
     if source.suffix not in readers or not source.is_file():
         raise TandemError(f"{source} is no CSV or Parquet file, and no folder")
-    items, joins = recoded(spec, "source")
+    items, joins = recoded(spec.recode, "source")
     connection.execute(
         f"create table persons as select {', '.join(items)} "
         f"from (select * from {readers[source.suffix]}({literal(source)}) as persons "

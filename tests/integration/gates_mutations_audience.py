@@ -16,11 +16,12 @@ AUDIENCE = [
         ("key_unique", twice("window_days = 30")),
         (
             "eligible_consent",
-            "update raw.community__accounts set birth_year = 1990;" + _A6,
+            "update staging.stg_community__accounts_history set birth_year = 1990;" + _A6,
         ),
         (
             "eligible_grown_up",
-            "update raw.community__accounts set consent_audience = true, birth_year = 2008;" + _A6,
+            "update staging.stg_community__accounts_history set consent_audience = true, birth_year = 2008;"
+            + _A6,
         ),
         ("persons_count", "update intermediate.int_persons set counts = false"),
         ("within_window", "update {t} set active_days = 31 where window_days = 30"),
