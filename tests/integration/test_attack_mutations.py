@@ -19,7 +19,7 @@ from tests.integration.attack_world import (
 
 LINKAGE = {"linkage_prosecutor", "linkage_journalist", "linkage_marketer"}
 CLASSES = {"classes_l", "classes_alpha", "classes_t"}
-NO_SAMPLING = {"membership", "differencing", "coins"}
+NO_SAMPLING = {"membership", "differencing", "coins", "randomness"}
 COARSE = ("region", "level", "topic")
 ALL = 1 - 2**-40
 
@@ -61,6 +61,7 @@ ROWS = {
     ),
     "the filter of l, alpha and t is gone": Case(Flaws(filters=False), CLASSES),
     "nobody tosses a coin": Case(Flaws(built_as=guaranteed(beta=ALL)), NO_SAMPLING),
+    "more are sampled than is said": Case(Flaws(built_as=guaranteed(beta=0.4)), {"randomness"}),
     "exact releases, fine after coarse": Case(
         Flaws(built_as=guaranteed(beta=ALL), filters=False),
         NO_SAMPLING | CLASSES | {"margins"},
@@ -137,18 +138,30 @@ ROWS = {
 THREE = ("region", "level", "band")
 COUNTS = {
     "half the noise": Case(
-        Flaws(noise=0.5), {"membership", "differencing"}, counts_spec(columns=THREE)
+        Flaws(noise=0.5),
+        {"membership", "differencing", "randomness"},
+        counts_spec(columns=THREE),
+    ),
+    "half the noise in a small pack": Case(
+        Flaws(noise=0.5),
+        {"randomness"},
+        replace(measured(counts_spec()), max_cells_per_person=4),
+    ),
+    "half the Gaussian noise": Case(
+        Flaws(noise=0.5),
+        {"randomness"},
+        replace(counts_spec(), noise="gaussian", guarantee=Guarantee(1.0, 1e-8)),
     ),
     "exact counts after exact coarser ones": Case(
         Flaws(noise=0),
-        {"membership", "differencing", "margins"},
+        {"membership", "differencing", "margins", "randomness"},
         counts_spec("thresholded", (*THREE, "week")),
         before=Flaws(noise=0),
         before_spec=counts_spec("thresholded", THREE),
     ),
     "exact counts of a sensitive column": Case(
         Flaws(noise=0),
-        {"membership", "differencing", "inference"},
+        {"membership", "differencing", "inference", "randomness"},
         counts_spec(columns=(*THREE, "topic")),
     ),
     "a person has any number of cells": Case(
@@ -177,7 +190,7 @@ COUNTS = {
     ),
     "keys are published without a threshold": Case(
         Flaws(noise=0, threshold=1),
-        {"singling_out", "membership", "differencing", "inference"},
+        {"singling_out", "membership", "differencing", "inference", "randomness"},
         counts_spec("thresholded", (*THREE, "topic", "week")),
     ),
 }
@@ -284,7 +297,7 @@ def test_list_of_hashed_phones(tmp_path: Path) -> None:
     flaws = replace(MD5_LIST, previous=[tmp_path / "last_week"])
     candidate = make_candidate(tmp_path / "v", rows_spec(), flaws)
     found = candidate.attack()
-    withstood = {"contribution", "neighbours", "keys", "margins"}
+    withstood = {"contribution", "neighbours", "keys", "margins", "randomness"}
     assert set(found) - red(found) == withstood
     assert found["linkage_prosecutor"].value == 1.0
     assert found["singling_out"].value > 0.9

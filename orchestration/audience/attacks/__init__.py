@@ -22,6 +22,7 @@ ATTACKS: tuple[Callable[[Scene], list[AttackResult]], ...] = (
     identity.linkability_joins,
     attributes.inference,
     mechanism.membership,
+    mechanism.randomness,
     mechanism.contribution,
     mechanism.differencing,
     mechanism.margins,

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from orchestration.audience.attacks.scene import (
+    ERROR,
     Earlier,
     Scene,
     does_not_apply,
@@ -128,7 +129,7 @@ def _counts_advantage(scene: Scene) -> tuple[float, int]:
 
     cells = scene.spec.max_cells_per_person
     found = {measure: _residuals(scene, measure) for measure in scene.measures}
-    usable = {m: noise for m, noise in found.items() if len(noise) >= FEWEST_CELLS * cells}
+    usable = {m: noise for m, noise in found.items() if len(noise) >= cells}
     if not usable:
         return 0.0, 0
     targets = min(len(noise) for noise in usable.values()) // cells
@@ -146,6 +147,84 @@ def _counts_advantage(scene: Scene) -> tuple[float, int]:
             absent += ((np.abs(groups) - np.abs(groups - part)) / spread).sum(axis=1)
     gap = float((present > 0).mean() - (absent > 0).mean())
     return exact_lower(max(0.0, gap) * targets, targets), targets
+
+
+def randomness(scene: Scene) -> list[AttackResult]:
+    """Estimate from the outcome how random the draw was.
+
+    Rows packs: the sampling rate, rows ÷ persons over the cells so large that k cut none (exact
+    lower bound of a share); it must not be above β. Counts packs: the ε that the noise gives,
+    from published minus exact values. Laplace: Σ m · c / b over the measures, c a person's
+    greatest part, b from the noise's mean size, 1 / sinh(1 / b) for integers. Gaussian: the least
+    ε at δ for μ² = Σ m · c² / σ², σ² from its mean square.
+
+    Source: Ghosh, Roughgarden, Sundararajan 2012; Balle and Wang 2018, theorem 8. Gate: β or ε;
+    the value is the 99.999 % lower bound.
+    """
+    if scene.is_rows:
+        return [_sampled_share(scene)]
+    epsilon, cells = _noise_epsilon(scene)
+    detail = f"{cells} values of {len(scene.measures)} measures"
+    return [result("randomness", epsilon, scene.spec.guarantee.epsilon, detail)]
+
+
+def _sampled_share(scene: Scene) -> AttackResult:
+    beta = scene.spec.guarantee.beta or 1.0
+    by = column_list(scene.shared_columns)
+    sampled, persons, cells = scene.one(
+        f"""
+        with persons as (
+            select {texts(scene.shared_columns)}, count(*) as cell_persons
+            from population
+            group by {by}
+        )
+
+        select
+            coalesce(sum(cell_rows), 0),
+            coalesce(sum(cell_persons), 0),
+            count(*)
+        from persons
+        left join (select {texts(scene.shared_columns)}, cell_rows from {scene.rebuilt})
+            using ({by})
+        where cell_persons * {beta} - 6 * sqrt(cell_persons * {beta}) >= {scene.k}
+        """
+    )
+    return result("randomness", exact_lower(sampled, persons), beta, f"{cells} large cells")
+
+
+def _noise_epsilon(scene: Scene) -> tuple[float, int]:
+    import numpy as np
+    from scipy.optimize import brentq
+    from scipy.stats import chi2, gamma, norm
+
+    spec = scene.spec
+    values, spent = 0, 0.0
+    for measure, part in scene.measures.items():
+        noise = _residuals(scene, measure).astype(np.float64)
+        if not len(noise):
+            continue
+        values += len(noise)
+        if spec.noise == "laplace":
+            sizes = np.abs(noise)
+            mean = max(
+                sizes.sum() / gamma.ppf(ERROR, len(sizes)),
+                sizes.mean() + norm.isf(ERROR) * sizes.std() / math.sqrt(len(sizes)),
+            )
+            inverse = math.asinh(1 / mean) if mean else math.inf
+            spent += spec.max_cells_per_person * part * inverse
+        else:
+            variance = np.square(noise).sum() / chi2.ppf(ERROR, len(noise))
+            spent += spec.max_cells_per_person * part**2 / variance if variance else math.inf
+    if spec.noise == "laplace" or not 0 < spent < math.inf:
+        return float(spent), values
+    mu = math.sqrt(spent)
+
+    def left(epsilon: float) -> float:
+        inside = norm.cdf(mu / 2 - epsilon / mu)
+        outside = math.exp(epsilon) * norm.cdf(-mu / 2 - epsilon / mu)
+        return float(inside - outside - spec.guarantee.delta)
+
+    return (float(brentq(left, 0.0, 500.0)) if left(0.0) > 0 else 0.0), values
 
 
 def contribution(scene: Scene) -> list[AttackResult]:
