@@ -20,8 +20,8 @@ AUDIENCE = [
         ),
         (
             "eligible_grown_up",
-            "update staging.stg_community__accounts_history set consent_audience = true, birth_year = 2008;"
-            + _A6,
+            "update staging.stg_community__accounts_history"
+            " set consent_audience = true, birth_year = 2008;" + _A6,
         ),
         ("persons_count", "update intermediate.int_persons set counts = false"),
         ("within_window", "update {t} set active_days = 31 where window_days = 30"),
