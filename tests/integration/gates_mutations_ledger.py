@@ -38,15 +38,13 @@ LEDGER = [
         (
             "dates_in_order",
             "update {t} set posted_on = date '2025-12-30' where seq = 4;" + REHASH,
-            "first_posting_is_payout",
         ),
         (
             "first_posting_is_payout",
-            "update {t} set entry_kind = 'claw_back', amount_minor = -amount_minor where seq = 4;"
-            " update revenue.creator_payouts as payouts set payout_minor = -payout_minor,"
-            " pool_minor = -30 where model = 'user_centric' and payout_minor = 80;"
-            " update revenue.creator_payouts set pool_minor = -30 where model = 'user_centric';"
-            + REHASH,
+            "update {t} set entry_kind = 'adjustment' where seq = 3;"
+            + REHASH.replace("= 4", "= 3")
+            + "; update {t} set prev_hash = (select row_hash from {t} where seq = 3)"
+            " where seq = 4;" + REHASH,
         ),
         (
             "transfers_cancel",
