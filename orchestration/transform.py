@@ -289,7 +289,7 @@ def _saved_manifest(target: Path) -> Any:
     from dbt.contracts.graph.manifest import Manifest
 
     try:
-        manifest = Manifest.from_msgpack((target / "partial_parse.msgpack").read_bytes())
+        manifest: Any = Manifest.from_msgpack((target / "partial_parse.msgpack").read_bytes())
     except (OSError, ValueError, KeyError, TypeError):
         return None
     manifest.build_flat_graph()
