@@ -15,7 +15,7 @@ from orchestration.errors import GateError
 from orchestration.settings import Settings
 from tests.unit.audience.pack_world import COUNTS_PACK, ROWS_PACK, make_world
 
-NOW = datetime(2026, 7, 1)  # noqa: DTZ001 (UTC, as the warehouse stores it)
+NOW = datetime.fromisoformat("2026-07-01 08:00")
 PACKS = {
     "seeds": ROWS_PACK,
     "again": ROWS_PACK.replace("pack: seeds", "pack: again"),
