@@ -2,6 +2,8 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The matrices here are tiny: BLAS threads only wait for one another.
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help install run test lint format docs clean
 
