@@ -42,6 +42,7 @@ GROUP = "tandem.connectors"
 BUILT_IN = {
     "slack": "orchestration.connectors.slack:Slack",
     "stackexchange": "orchestration.connectors.stackexchange:StackExchange",
+    "telegram": "orchestration.connectors.telegram:Telegram",
 }
 
 
