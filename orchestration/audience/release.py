@@ -305,20 +305,21 @@ def verify_pack(
 
 
 def snapshot_id(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> str:
-    """What the marts were made of: the last build's batch, date, settings and code, hashed."""
+    """What the marts were made of: the last build's batch, date, settings and code, hashed.
+
+    Raises TandemError unless that build was published: of a blocked or broken one nobody knows
+    what its tables hold.
+    """
     found = connection.execute(
         f"""
-        select batch_id, as_of_date, settings_fingerprint, code_fingerprint
+        select state, batch_id, as_of_date, settings_fingerprint, code_fingerprint
         from {catalog}control.builds
-        where state in ('transformed', 'published')
         order by started_at desc, build_id desc limit 1
         """
     ).fetchall()
-    if not found:
-        found = connection.execute(
-            f"select watermark_batch_id, as_of_date, '', '' from {catalog}control.parameters"
-        ).fetchall()
-    text = json.dumps([str(value) for row in found for value in row])
+    if not found or found[0][0] != "published":
+        raise TandemError("the last build was not published: run `tandem build` first")
+    text = json.dumps([str(value) for value in found[0][1:]])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -334,6 +335,7 @@ def _plan(
 ) -> Plan:
     policy = settings.audience
     past = _ledger_rows(connection, catalog)
+    _check_remembered(settings, past)
     snapshot = snapshot_id(connection, catalog)
     version = 1 + max((row.version for row in past if row.pack == spec.pack), default=0)
     request = _request(spec, version, snapshot)
@@ -354,6 +356,20 @@ def _plan(
     shortfall = ledger.shortfall(past, policy, request, now)
     problems += [f"{spec.path}: {shortfall}"] if shortfall else []
     return Plan(spec, version, tuple(problems), before, after)
+
+
+def _check_remembered(settings: Settings, past: Sequence[ledger.Row]) -> None:
+    """Raise LedgerError when a released pack was paid for in a ledger that is not this one.
+
+    A warehouse that was made anew has forgotten what was spent.
+    """
+    known = {row.row_hash for row in past}
+    for path in sorted(exports_path(settings).glob(f"*/v*/{MANIFEST}")):
+        if read_manifest(path.parent)["ledger"]["row_hash"] not in known:
+            raise ledger.LedgerError(
+                f"{path.parent} was paid for in another ledger: bring back the warehouse that "
+                "holds it, or its control.release_ledger"
+            )
 
 
 def _request(spec: PackSpec, version: int, snapshot: str) -> Request:

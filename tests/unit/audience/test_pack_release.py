@@ -509,6 +509,27 @@ def test_a_home_without_a_build_says_what_to_do(tmp_path: Path) -> None:
     assert list_packs(settings) == []
 
 
+def test_nothing_is_made_of_a_build_that_was_not_published(world: Settings) -> None:
+    with open_warehouse(world) as connection:
+        connection.execute(
+            "insert into control.builds (build_id, started_at, state) "
+            "values ('b2', now() + interval 1 hour, 'blocked')"
+        )
+    with pytest.raises(TandemError, match="the last build was not published"):
+        build_pack(world, "seeds", now=NOW, attacks=passing)
+
+
+def test_a_forgotten_ledger_is_noticed(built: Settings, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(built.home, home)
+    settings = _settings(home)
+    with open_warehouse(settings) as connection:
+        connection.execute("delete from control.release_ledger")
+        connection.execute("delete from control.audience_packs")
+    with pytest.raises(LedgerError, match="was paid for in another ledger"):
+        build_pack(settings, "seeds", now=NOW, attacks=passing)
+
+
 def test_now_is_a_setting(world: Settings) -> None:
     moment = datetime(2026, 7, 1, 8, tzinfo=UTC)
     settings = world.model_copy(update={"now": moment})
