@@ -453,7 +453,7 @@ def audience_verify(pack: Pack, version: PackVersion = None, as_json: Json = Fal
     """Recompute all that a released version's files allow; 3 when something is not as it says."""
     from dataclasses import asdict
 
-    from orchestration.audience.release import verify_pack
+    from orchestration.audience.verify import verify_pack
 
     folder, checks = verify_pack(_settings(), pack, version=version)
     if as_json:

@@ -11,6 +11,7 @@ import duckdb
 
 from orchestration.audience.interface import PackSpec
 from orchestration.audience.recode import column_list, quoted
+from orchestration.settings import Settings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -85,3 +86,18 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def exports_path(settings: Settings) -> Path:
+    """Where released packs stand."""
+    return settings.home / "exports"
+
+
+def version_path(settings: Settings, pack: str, version: int) -> Path:
+    """The folder of one released version."""
+    return exports_path(settings) / pack / f"v{version:03d}"
+
+
+def candidate_path(settings: Settings, pack: str, version: int) -> Path:
+    """Where a version is written before the gate judges it."""
+    return exports_path(settings) / pack / f".candidate-v{version:03d}"

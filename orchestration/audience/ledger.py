@@ -132,6 +132,23 @@ def read(connection: duckdb.DuckDBPyConnection, table: str = TABLE) -> list[Row]
     return rows
 
 
+def exists(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> bool:
+    """Whether this warehouse was ever written by a version that knows packs."""
+    try:
+        connection.execute(f"select 1 from {catalog}{TABLE} limit 0")
+        connection.execute(f"select 1 from {catalog}control.audience_packs limit 0")
+    except duckdb.CatalogException:
+        return False
+    return True
+
+
+def read_if_any(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> list[Row]:
+    """`read`, of a warehouse that may have no ledger yet."""
+    if not exists(connection, catalog):
+        return []
+    return read(connection, f"{catalog}{TABLE}")
+
+
 def reserve(
     connection: duckdb.DuckDBPyConnection,
     policy: AudiencePolicy,

@@ -1,4 +1,4 @@
-"""From a definition to a released pack, and what becomes of it: build, list, verify, revoke.
+"""From a definition to a released pack, and what becomes of it: build, list, revoke, expire.
 
 The order is the contract's: reserve → charge → draw → candidate → gate → release. A build killed
 before its charge is refunded by the next one; after it, it stays charged. What the ledger calls
@@ -24,12 +24,15 @@ import duckdb
 from orchestration.audience import counts, ledger, rows
 from orchestration.audience.card import NAME as CARD
 from orchestration.audience.card import make_card
+from orchestration.audience.definition import SpecError
 from orchestration.audience.files import (
-    FILE_MODE,
     FOLDER_MODE,
+    candidate_path,
     data_name,
+    exports_path,
     released_table,
     sync_folder,
+    version_path,
     write_data,
     write_text,
 )
@@ -41,8 +44,6 @@ from orchestration.audience.manifest import (
     manifest_key,
     read_manifest,
     rounded_up,
-    sign,
-    spec_of,
     to_text,
 )
 from orchestration.audience.recode import column_list, quoted, recode_file
@@ -56,7 +57,7 @@ from orchestration.audience.scratch import (
     load_weeks,
     open_scratch,
 )
-from orchestration.audience.spec import SpecError, cell_limit, load_pack
+from orchestration.audience.spec import cell_limit, load_pack
 from orchestration.errors import GateError, TandemError
 from orchestration.ingest.tables import create_tables
 from orchestration.lock import build_lock
@@ -91,15 +92,6 @@ class Release:
     folder: Path
     manifest: Mapping[str, Any]
     is_new: bool
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that `verify` recomputed."""
-
-    name: str
-    passed: bool
-    detail: str = ""
 
 
 @dataclass
@@ -141,11 +133,6 @@ class _Draw:
     def rewrite(self, folder: Path) -> Mapping[str, str]:
         """Write the data files again, as `interface.Rewrite` says."""
         return write_data(folder, self.spec, released_table(self.connection, self.spec, "drawn"))
-
-
-def exports_path(settings: Settings) -> Path:
-    """Where released packs stand."""
-    return settings.home / "exports"
 
 
 def plan_pack(settings: Settings, pack: str, *, now: datetime | None = None) -> Plan:
@@ -233,7 +220,7 @@ def list_packs(settings: Settings) -> list[dict[str, Any]]:
     if not settings.warehouse_path.exists():
         return []
     with open_warehouse(settings, read_only=True) as connection:
-        if not _has_ledger(connection):
+        if not ledger.exists(connection):
             return []
         names = (
             "pack", "version", "kind", "purpose", "created_at", "expires_at", "epsilon", "delta",
@@ -252,7 +239,7 @@ def read_balance(settings: Settings, *, now: datetime | None = None) -> Balance:
     if not settings.warehouse_path.exists():
         return ledger.balance([], settings.audience, now)
     with open_warehouse(settings, read_only=True) as connection:
-        return ledger.balance(_ledger_rows(connection), settings.audience, now)
+        return ledger.balance(ledger.read_if_any(connection), settings.audience, now)
 
 
 def revoke_pack(
@@ -279,29 +266,6 @@ def expire_packs(settings: Settings, *, now: datetime | None = None) -> list[tup
     with build_lock(settings):
         _recover(settings, now)
         return _end(settings, "expired", f"expires_at <= timestamp {literal(now)}", now)
-
-
-def verify_pack(
-    settings: Settings, pack: str, *, version: int | None = None
-) -> tuple[Path, list[Check]]:
-    """Recompute all that a released version's files allow; the last one by default.
-
-    Signature, hashes, ledger, k, l, α, t, columns and modes. Raises TandemError when there is
-    no such version, or no manifest to read.
-    """
-    folder = _folder_of(settings, pack, version)
-    manifest = read_manifest(folder)
-    checks = [
-        Check(
-            "signature",
-            sign(manifest, manifest_key(settings)) == manifest["hmac"],
-            "hmac of manifest.json",
-        )
-    ]
-    checks += _verify_files(folder, manifest)
-    checks += _verify_ledger(settings, folder, manifest)
-    checks += _verify_rows(folder, manifest)
-    return folder, checks
 
 
 def snapshot_id(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> str:
@@ -334,7 +298,7 @@ def _plan(
     catalog: str,
 ) -> Plan:
     policy = settings.audience
-    past = _ledger_rows(connection, catalog)
+    past = ledger.read_if_any(connection, catalog)
     _check_remembered(settings, past)
     snapshot = snapshot_id(connection, catalog)
     version = 1 + max((row.version for row in past if row.pack == spec.pack), default=0)
@@ -404,7 +368,7 @@ def _stored(
     snapshot: str,
     catalog: str,
 ) -> tuple[int, Path] | None:
-    if not _has_ledger(connection, catalog):
+    if not ledger.exists(connection, catalog):
         return None
     found = connection.execute(
         f"""
@@ -416,7 +380,7 @@ def _stored(
     ).fetchall()
     if not found:
         return None
-    folder = _version_path(settings, spec.pack, found[0][0])
+    folder = version_path(settings, spec.pack, found[0][0])
     return (found[0][0], folder) if folder.is_dir() else None
 
 
@@ -454,7 +418,7 @@ def _release(
         with _transaction(warehouse):
             charge = ledger.advance(warehouse, reserved.seq, "charged", now)
     draw = _draw(connection, spec)
-    folder = _candidate_path(settings, spec.pack, plan.version)
+    folder = candidate_path(settings, spec.pack, plan.version)
     folder.mkdir(parents=True, mode=FOLDER_MODE)
     exports_path(settings).chmod(FOLDER_MODE)
     folder.parent.chmod(FOLDER_MODE)
@@ -486,7 +450,7 @@ def _release(
         )  # fmt: skip
         _record(warehouse, described, results, "released")
         _record_content(warehouse, spec, plan.version, folder)
-    target = _version_path(settings, spec.pack, plan.version)
+    target = version_path(settings, spec.pack, plan.version)
     folder.rename(target)
     return Release(spec.pack, plan.version, target, manifest, is_new=True)
 
@@ -600,7 +564,7 @@ def _previous(
         """,
         [population],
     ).fetchall()
-    folders = [_version_path(settings, pack, version) for pack, version in found]
+    folders = [version_path(settings, pack, version) for pack, version in found]
     return [folder for folder in folders if folder.is_dir()]
 
 
@@ -693,7 +657,7 @@ def _end(
                 for table in ("audience_rows", "audience_counts"):
                     warehouse.execute(f"delete from control.{table} where {which}")
     for pack, version, _ in ended:
-        shutil.rmtree(_version_path(settings, pack, version), ignore_errors=True)
+        shutil.rmtree(version_path(settings, pack, version), ignore_errors=True)
     return [(pack, version) for pack, version, _ in ended]
 
 
@@ -716,136 +680,14 @@ def _recover(settings: Settings, now: datetime) -> None:
         }
     for candidate in exports_path(settings).glob("*/.candidate-v*"):
         pack, version = candidate.parent.name, int(candidate.name.removeprefix(".candidate-v"))
-        target = _version_path(settings, pack, version)
+        target = version_path(settings, pack, version)
         if status.get((pack, version)) == "released" and not target.exists():
             candidate.rename(target)
         else:
             shutil.rmtree(candidate)
     for (pack, version), state in status.items():
         if state in ("revoked", "expired"):
-            shutil.rmtree(_version_path(settings, pack, version), ignore_errors=True)
-
-
-# Verifying
-
-
-def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
-    from orchestration.audience.files import sha256_of
-
-    declared: Mapping[str, Any] = manifest["files"]
-    present = {path.name for path in folder.iterdir()}
-    checks = [
-        Check(
-            "files",
-            present == {*declared, MANIFEST},
-            ", ".join(sorted(present ^ {*declared, MANIFEST})),
-        )
-    ]
-    for name, said in declared.items():
-        path = folder / name
-        same = path.is_file() and (path.stat().st_size, sha256_of(path)) == (
-            said["bytes"],
-            said["sha256"],
-        )
-        checks.append(Check(f"bytes of {name}", same))
-    modes = [path.name for path in folder.iterdir() if path.stat().st_mode & 0o777 != FILE_MODE]
-    checks.append(Check("modes", not modes, ", ".join(modes)))
-    return checks
-
-
-def _verify_ledger(settings: Settings, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
-    with open_warehouse(settings, read_only=True) as connection:
-        try:
-            past = _ledger_rows(connection)
-        except ledger.LedgerError as error:
-            return [Check("ledger", passed=False, detail=str(error))]
-    said, held = manifest["ledger"], manifest["guarantee"]
-    charge = next((row for row in past if row.seq == said["seq"]), None)
-    wanted = (
-        "charged", manifest["pack"], manifest["version"], manifest["spec_sha256"],
-        manifest["snapshot_id"], held["epsilon"], held["delta"], said["row_hash"],
-    )  # fmt: skip
-    paid = charge is not None and wanted == (
-        charge.status, charge.pack, charge.version, charge.spec_sha256, charge.snapshot_id,
-        charge.epsilon, charge.delta, charge.row_hash,
-    )  # fmt: skip
-    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
-    released = [
-        row
-        for row in past
-        if charge is not None and row.entry == charge.entry and row.status == "released"
-    ]
-    return [
-        Check("ledger", passed=True, detail=f"{len(past)} rows"),
-        Check("charge", paid),
-        Check(
-            "release", bool(released) and json.loads(released[-1].params) == {
-                "manifest_sha256": digest
-            },
-        ),
-    ]  # fmt: skip
-
-
-def _verify_rows(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
-    spec = spec_of(manifest, folder)
-    stem = folder / data_name(spec)
-    names = [column.name for column in spec.columns]
-    connection = duckdb.connect(":memory:")
-    try:
-        connection.execute(
-            f"create table released as select * from read_parquet({literal(f'{stem}.parquet')})"
-        )
-        types = ", ".join(f"{literal(c.name)}: {literal(c.type)}" for c in spec.columns)
-        connection.execute(
-            f"""
-            create table texts as select * from read_csv(
-                {literal(f"{stem}.csv")}, header = true, columns = {{{types}}}, nullstr = '\\N'
-            )
-            """
-        )
-        described = connection.execute("describe released").fetchall()
-        checks = [
-            Check(
-                "columns",
-                [(row[0], row[1]) for row in described] == [(c.name, c.type) for c in spec.columns],
-            ),
-            Check("csv", _same(connection, names)),
-        ]
-        if spec.product == "rows":
-            checks += _verify_classes(connection, spec)
-        return checks
-    except duckdb.Error as error:
-        return [Check("rows", passed=False, detail=type(error).__name__)]
-    finally:
-        connection.close()
-
-
-def _same(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> bool:
-    columns = column_list(names)
-    differing = connection.execute(
-        f"""
-        select count(*) from (
-            (select {columns} from released except all select {columns} from texts)
-            union all
-            (select {columns} from texts except all select {columns} from released)
-        )
-        """
-    ).fetchall()
-    return bool(differing[0][0] == 0)
-
-
-def _verify_classes(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> list[Check]:
-    keys = column_list(spec.key_columns)
-    connection.execute(
-        f"create table cells as select {keys}, count(*) as cell_rows from released group by {keys}"
-    )
-    least = connection.execute("select coalesce(min(cell_rows), 0) from cells").fetchall()[0][0]
-    checks = [Check("k", least >= (spec.guarantee.k or 1), f"the smallest cell has {least} rows")]
-    for column in spec.sensitive:
-        query = rows.broken_classes_sql(spec, "cells", column)
-        broken = connection.execute(f"select count(*) from ({query})").fetchall()[0][0]
-        checks.append(Check(f"l, alpha, t of {column}", broken == 0, f"{broken} classes miss"))
-    return checks
+            shutil.rmtree(version_path(settings, pack, version), ignore_errors=True)
 
 
 # Small things
@@ -863,42 +705,6 @@ def _now(settings: Settings) -> datetime:
 
         return settings.now.astimezone(UTC).replace(tzinfo=None)
     return ledger.utc_now()
-
-
-def _version_path(settings: Settings, pack: str, version: int) -> Path:
-    return exports_path(settings) / pack / f"v{version:03d}"
-
-
-def _candidate_path(settings: Settings, pack: str, version: int) -> Path:
-    return exports_path(settings) / pack / f".candidate-v{version:03d}"
-
-
-def _folder_of(settings: Settings, pack: str, version: int | None) -> Path:
-    if version is None:
-        home = exports_path(settings) / pack
-        numbers = [int(path.name[1:]) for path in home.glob("v*") if path.name[1:].isdigit()]
-        if not numbers:
-            raise TandemError(f"{pack} has no released version")
-        version = max(numbers)
-    folder = _version_path(settings, pack, version)
-    if not folder.is_dir():
-        raise TandemError(f"{pack} has no released version {version}")
-    return folder
-
-
-def _has_ledger(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> bool:
-    try:
-        connection.execute(f"select 1 from {catalog}{ledger.TABLE} limit 0")
-        connection.execute(f"select 1 from {catalog}control.audience_packs limit 0")
-    except duckdb.CatalogException:
-        return False
-    return True
-
-
-def _ledger_rows(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> list[ledger.Row]:
-    if not _has_ledger(connection, catalog):
-        return []
-    return ledger.read(connection, f"{catalog}{ledger.TABLE}")
 
 
 @contextmanager

@@ -10,9 +10,8 @@ import csv
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,13 @@ from typing import Any, cast
 
 import yaml
 
+from orchestration.audience.definition import (
+    NAME,
+    Definition,
+    RefusedError,
+    SpecError,
+    label_problem,
+)
 from orchestration.audience.features import FEATURES, WINDOWS, Feature, why_refused
 from orchestration.audience.interface import (
     MISSING,
@@ -35,16 +41,13 @@ from orchestration.audience.interface import (
 )
 from orchestration.audience.policy import AudiencePolicy
 from orchestration.audience.safepub import delta, max_beta
-from orchestration.errors import TandemError
 from orchestration.plan import DBT_PROJECT
 
 SHIPPED = Path(__file__).resolve().parent / "packs"
-MAX_BYTES = 256 * 1024
 MAX_COLUMNS = 8
 MAX_VOCABULARY = 500
 MAX_CELLS = 1_000_000
 
-_NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
 _KEYS = frozenset(
     {
         *("pack", "title", "product", "purpose", "recipients", "population", "unit"),
@@ -58,17 +61,6 @@ _GUARANTEE = frozenset({"epsilon", "delta", "beta", "k", "l", "alpha", "t"})
 _OPS = ("=", "!=", "<", "<=", ">", ">=", "in")
 _COMPUTED = re.compile(r"quantile|percentile|quartile|decile|ntile|median|auto|equal|\(|%", re.I)
 _RESERVED = {"person_id", "cell_rows", "persons", "cell", "rows", "n"}
-
-
-class SpecError(TandemError):
-    """A pack's definition cannot be used; `problems` are its `file:line: reason`."""
-
-    exit_code = 2
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        """Keep the problems and say them all, one a line."""
-        self.problems = tuple(problems)
-        super().__init__("\n".join(problems))
 
 
 def pack_folders(policy: AudiencePolicy) -> list[Path]:
@@ -107,18 +99,12 @@ def compile_spec(path: Path, policy: AudiencePolicy, as_of_date: date | None = N
     `as_of_date` gives the weeks of a counts pack; None leaves them out of its vocabulary.
     Raises SpecError with every problem found, each as `file:line: reason`.
     """
-    return _Compiler(path, policy).run(as_of_date)
-
-
-class _RefusedError(Exception):
-    """One problem; the part of the definition that has it is left out, the rest is read on."""
+    return _Compiler(path, policy=policy).run(as_of_date)
 
 
 @dataclass
-class _Compiler:
-    path: Path
+class _Compiler(Definition):
     policy: AudiencePolicy
-    problems: list[tuple[int, str]] = field(default_factory=list)
 
     def run(self, as_of_date: date | None) -> PackSpec:
         root = self._compose()
@@ -130,106 +116,6 @@ class _Compiler:
                 [f"{self.path}:{line}: {why}" for line, why in sorted(set(self.problems))]
             )
         return spec
-
-    # Reading YAML
-
-    def _compose(self) -> yaml.Node:
-        try:
-            text = self.path.read_bytes()
-        except OSError as error:
-            raise SpecError([f"{self.path}: {error.strerror}"]) from error
-        if len(text) > MAX_BYTES:
-            raise SpecError([f"{self.path}: larger than {MAX_BYTES // 1024} KiB"])
-        try:
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
-                if isinstance(event, yaml.AliasEvent):
-                    line = event.start_mark.line + 1 if event.start_mark else 1
-                    raise SpecError([f"{self.path}:{line}: no aliases: write it out"])
-            root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
-            line = mark.line + 1 if mark else 1
-            why = getattr(error, "problem", None) or "is no YAML"
-            raise SpecError([f"{self.path}:{line}: {why}"]) from error
-        if root is None:
-            raise SpecError([f"{self.path}:1: empty"])
-        return root
-
-    @contextmanager
-    def _collect(self) -> Iterator[None]:
-        with suppress(_RefusedError):
-            yield
-
-    def _note(self, node: yaml.Node, why: str) -> None:
-        self.problems.append((node.start_mark.line + 1, why))
-
-    def _refuse(self, node: yaml.Node, why: str) -> _RefusedError:
-        self._note(node, why)
-        return _RefusedError()
-
-    def _mapping(self, node: yaml.Node, what: str) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            raise self._refuse(node, f"{what}: must be names with values")
-        found: dict[str, yaml.Node] = {}
-        for key, value in node.value:
-            name = self._text(key, what)
-            if name in found:
-                self._note(key, f"{what}: {name} stands here twice")
-            found[name] = value
-        return found
-
-    def _items(self, node: yaml.Node, what: str) -> list[yaml.Node]:
-        if not isinstance(node, yaml.SequenceNode):
-            raise self._refuse(node, f"{what}: must be a list")
-        return list(node.value)
-
-    def _text(self, node: yaml.Node, what: str) -> str:
-        if not isinstance(node, yaml.ScalarNode) or not node.value:
-            raise self._refuse(node, f"{what}: must be a text")
-        return str(node.value)
-
-    def _name(self, node: yaml.Node, what: str) -> str:
-        text = self._text(node, what)
-        if not _NAME.match(text):
-            raise self._refuse(node, f"{what}: {text!r} is no name of a-z, 0-9 and _")
-        return text
-
-    def _number(self, node: yaml.Node, what: str) -> float:
-        text = self._text(node, what)
-        try:
-            number = float(text.replace("_", ""))
-        except ValueError:
-            raise self._refuse(node, f"{what}: {text!r} is no number") from None
-        if number != number or number in (float("inf"), float("-inf")):
-            raise self._refuse(node, f"{what}: {text!r} is no number")
-        return number
-
-    def _integer(self, node: yaml.Node, what: str, low: int, high: int) -> int:
-        number = self._number(node, what)
-        if number != int(number) or not low <= number <= high:
-            raise self._refuse(node, f"{what}: must be a whole number from {low} to {high}")
-        return int(number)
-
-    def _choice(self, node: yaml.Node, what: str, choices: Sequence[str]) -> str:
-        text = self._text(node, what)
-        if text not in choices:
-            raise self._refuse(node, f"{what}: must be one of {', '.join(choices)}")
-        return text
-
-    def _title(self, node: yaml.Node) -> str:
-        text = self._text(node, "title")
-        if len(text) > 120 or not text.isprintable():
-            raise self._refuse(node, "title: must be one line of at most 120 characters")
-        return text
-
-    def _label(self, node: yaml.Node, what: str) -> str:
-        text = self._text(node, what)
-        problem = label_problem(text)
-        if problem:
-            raise self._refuse(node, f"{what}: {text!r} {problem}")
-        return text
-
-    # The definition
 
     def _spec(self, root: yaml.Node, as_of_date: date | None) -> PackSpec:
         parts = self._mapping(root, "the definition")
@@ -296,7 +182,7 @@ class _Compiler:
             self._note(parts["recode"], f"{len(columns)} released columns; at most {MAX_COLUMNS}")
         guarantee = self._guarantee(parts["guarantee"], product, values, bool(sensitive))
         if self.problems or guarantee is None:
-            raise _RefusedError
+            raise RefusedError
         spec = PackSpec(
             product=product,
             recode=tuple(recodes),
@@ -384,7 +270,7 @@ class _Compiler:
     def _column(
         self, name: str, node: yaml.Node, product: Product, is_sensitive: bool
     ) -> tuple[Recode, Column]:
-        if not _NAME.match(name) or name in _RESERVED:
+        if not NAME.match(name) or name in _RESERVED:
             raise self._refuse(node, f"recode: {name!r} cannot name a column")
         parts = self._mapping(node, name)
         for key, value in parts.items():
@@ -644,17 +530,6 @@ class _Compiler:
         if not needs_delta and "delta" in parts and self._number(parts["delta"], "delta") != 0:
             raise self._refuse(parts["delta"], "delta: this pack needs none; leave it out")
         return Guarantee(epsilon=epsilon, delta=self._delta(parts) if needs_delta else 0.0)
-
-
-def label_problem(text: str) -> str | None:
-    """Why a text may not be a released value: length, control characters, spreadsheet formulas."""
-    if not 0 < len(text) <= 64:
-        return "must have 1 to 64 characters"
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
-        return "has control characters"
-    if text[0] in "=+-@":
-        return "would be a formula in a spreadsheet"
-    return None
 
 
 def band_labels(cuts: Sequence[int]) -> tuple[str, ...]:

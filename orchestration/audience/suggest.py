@@ -12,11 +12,12 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.audience.definition import SpecError
 from orchestration.audience.interface import OTHER, PackSpec, Recode
 from orchestration.audience.manifest import NAME as MANIFEST
 from orchestration.audience.manifest import read_manifest, spec_of
 from orchestration.audience.recode import column_list, quoted, recoded, segment_sql
-from orchestration.audience.spec import SpecError, band_labels, load_pack
+from orchestration.audience.spec import band_labels, load_pack
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
 from orchestration.warehouse import literal

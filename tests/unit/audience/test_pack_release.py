@@ -15,19 +15,19 @@ import duckdb
 import pytest
 
 from orchestration.audience import ledger, release
+from orchestration.audience.definition import SpecError
+from orchestration.audience.files import exports_path
 from orchestration.audience.interface import AttackContext, AttackResult
 from orchestration.audience.ledger import LedgerError
 from orchestration.audience.release import (
     build_pack,
     describe_plan,
-    exports_path,
     list_packs,
     plan_pack,
     read_balance,
     revoke_pack,
-    verify_pack,
 )
-from orchestration.audience.spec import SpecError
+from orchestration.audience.verify import verify_pack
 from orchestration.errors import GateError, LockedError, TandemError
 from orchestration.lock import build_lock
 from orchestration.settings import Settings

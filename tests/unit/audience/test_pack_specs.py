@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.audience.definition import SpecError
 from orchestration.audience.features import FEATURES
 from orchestration.audience.interface import MISSING, OTHER
 from orchestration.audience.policy import AudiencePolicy
 from orchestration.audience.spec import (
-    SpecError,
     band_labels,
     compile_spec,
     find_packs,

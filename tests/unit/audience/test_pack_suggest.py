@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.audience.spec import SpecError
+from orchestration.audience.definition import SpecError
 from orchestration.audience.suggest import suggest
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
