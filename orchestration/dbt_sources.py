@@ -50,6 +50,10 @@ CONTROL_DESCRIPTIONS: Mapping[str, Words] = {
     "payout_payees": Words(
         zh="流水中每个收款人当时的 ID", en="The ids that each payee of the ledger had"
     ),
+    "tombstones": Words(
+        zh="被删除的 ID：只存不可逆的摘要与替代 ID",
+        en="Ids that were erased: an irreversible digest, and the id in their place",
+    ),
     "validations": Words(zh="质量门的裁定", en="Verdicts of the gates"),
     "release_ledger": Words(
         zh="人群包发布账本：只追加、逐行哈希相连",

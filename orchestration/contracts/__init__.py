@@ -7,6 +7,7 @@ tags from here; nothing repeats them.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Literal
@@ -27,6 +28,10 @@ FieldType = Literal[
     "list",
     "object",
 ]
+PERSON_LOGS: Mapping[str, Literal["account", "member"]] = {
+    "community/accounts": "account",
+    "group/members": "member",
+}
 CORES = ("community", "group", "operations", "commerce")
 
 DUCKDB_TYPES: Mapping[FieldType, str] = {
@@ -71,7 +76,9 @@ class LogField(_Model):
     `min`/`max` are inclusive bounds of an integer; `exclusive_min` is for decimals. A timestamp
     is bounded by 2000-01-01 and 24 h after the load unless `may_be_future` lifts the latter.
     `references` names the entity log whose key this id is, within the record's own source or
-    the one that `source_field` holds.
+    the one that `source_field` holds. `refers_to` says whose id it is where `references` cannot:
+    in lists, and for `unit`, whose kind the experiment decides. An `is_mention` is somebody
+    else's id than the one the record is about. `personal` and PII fields go with an erasure.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -87,6 +94,9 @@ class LogField(_Model):
     may_be_future: bool = False
     references: str | None = None
     source_field: str | None = None
+    refers_to: Literal["account", "member", "unit"] | None = None
+    is_mention: bool = False
+    personal: bool = False
     description: Words
 
     @model_validator(mode="after")
@@ -95,12 +105,29 @@ class LogField(_Model):
             raise ValueError(f"{self.name}: an enum field, and only that, lists its values")
         if self.items is not None and self.type not in ("list", "object"):
             raise ValueError(f"{self.name}: only lists and objects have items")
+        if self.required and (self.pii or self.personal):
+            raise ValueError(f"{self.name}: what an erasure clears cannot be required")
         return self
 
     @property
     def duckdb_type(self) -> str:
         """The column's type in `raw`."""
         return DUCKDB_TYPES[self.type]
+
+
+@dataclass(frozen=True)
+class PersonField:
+    """A field that holds persons' ids. `kind` is `account`, `member`, or `unit` for either.
+
+    The record is about them where `is_own`; else it only names them. `source_field` is the
+    column that holds the ids' source.
+    """
+
+    name: str
+    kind: Literal["account", "member", "unit"]
+    is_own: bool
+    is_list: bool
+    source_field: str
 
 
 class RequiredUnless(_Model):
@@ -166,6 +193,27 @@ class LogContract(_Model):
     def pii_fields(self) -> tuple[str, ...]:
         """Names of the fields that are tokenised at staging."""
         return tuple(field.name for field in self.fields if field.pii)
+
+    @property
+    def person_fields(self) -> tuple[PersonField, ...]:
+        """The fields that hold ids of accounts or members, in column order."""
+        found = []
+        for field in self.fields:
+            kind = field.refers_to
+            if field.references is not None and field.references in PERSON_LOGS:
+                kind = PERSON_LOGS[field.references]
+            elif self.log in PERSON_LOGS and field.name == self.key:
+                kind = PERSON_LOGS[self.log]
+            if kind is not None:
+                source = field.source_field or "source"
+                is_list = field.type == "list"
+                found.append(PersonField(field.name, kind, not field.is_mention, is_list, source))
+        return tuple(found)
+
+    @property
+    def cleared_fields(self) -> tuple[str, ...]:
+        """Names of the fields that become NULL in the records of a person who is erased."""
+        return tuple(field.name for field in self.fields if field.pii or field.personal)
 
     def field(self, name: str) -> LogField:
         """The field of that name; KeyError if the log has none."""

@@ -54,6 +54,15 @@ CONTROL_TABLES = {
         salt varchar, payee_commitment varchar, prev_hash varchar, row_hash varchar
     """,
     "control.payout_payees": "payee varchar, id_kind varchar, source varchar, id varchar",
+    "control.tombstones": """
+        tombstone varchar, id_kind varchar, source varchar, replacement_id varchar,
+        erased_at timestamp, erasure bigint
+    """,
+    "control.erasures": """
+        erasure bigint, requested_at timestamp, finished_at timestamp, state varchar,
+        tombstones bigint, key_check varchar, receipt varchar, prev_hash varchar,
+        row_hash varchar
+    """,
     "control.release_ledger": """
         seq bigint, recorded_at timestamp, entry bigint, status varchar, population varchar,
         purpose varchar, pack varchar, version bigint, spec_sha256 varchar, snapshot_id varchar,
@@ -85,6 +94,8 @@ HISTORY_TABLES = ("control.builds", "control.stages", "control.validations")
 """What a full refresh takes over from the old warehouse once the new one is ready: no landing file
 says it."""
 LEDGER_TABLES = (
+    "control.tombstones",
+    "control.erasures",
     "control.payout_ledger",
     "control.payout_payees",
     "control.release_ledger",
@@ -93,7 +104,7 @@ LEDGER_TABLES = (
     "control.audience_counts",
     "control.audience_attacks",
 )
-"""What it takes over before it begins, because models go on from it."""
+"""What it takes over before it begins, because ingest and models go on from it."""
 _SETTING_TYPES = {str: "varchar", int: "bigint", float: "double", bool: "boolean"}
 
 

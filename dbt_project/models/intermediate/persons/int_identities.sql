@@ -23,6 +23,13 @@ records as (
 
 ),
 
+tombstones as (
+
+    select distinct {{ id_key('id_kind', 'source', 'replacement_id') }} as id_key
+    from {{ source('control', 'tombstones') }}
+
+),
+
 labelled_ids as (
 
     select
@@ -34,12 +41,14 @@ labelled_ids as (
         coalesce(components.component_key, ids.id_key) as component_key,
         coalesce(records.is_excluded, false) as is_excluded,
         coalesce(records.is_staff, false) as is_staff,
-        coalesce(records.is_erased, false) as is_erased
+        coalesce(records.is_erased, false) or tombstones.id_key is not null as is_erased
     from ids
     left join components
         on ids.id_key = components.id_key
     left join records
         on ids.id_key = records.id_key
+    left join tombstones
+        on ids.id_key = tombstones.id_key
 
 ),
 

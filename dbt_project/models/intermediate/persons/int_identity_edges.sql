@@ -31,13 +31,42 @@ shared_keys as (
 
     select * from {{ ref('int_identity_keys') }}
 
+),
+
+tombstones as (
+
+    select
+        {{ id_key('id_kind', 'source', 'replacement_id') }} as id_key,
+        erasure
+    from {{ source('control', 'tombstones') }}
+
+),
+
+-- What was one person when it was erased stays one, whatever is linked to it or unlinked later.
+erased_ids as (
+
+    select
+        id_key,
+        min(id_key) over (partition by erasure) as first_id_key
+    from tombstones
+
 )
 
 select
-    account_key as id_key_a,
-    member_key as id_key_b
+    ranked_links.account_key as id_key_a,
+    ranked_links.member_key as id_key_b
 from ranked_links
-where newest_first = 1 and action = 'link'
+where
+    ranked_links.newest_first = 1
+    and ranked_links.action = 'link'
+    and ranked_links.account_key not in (select tombstones.id_key from tombstones)
+    and ranked_links.member_key not in (select tombstones.id_key from tombstones)
+union
+select
+    first_id_key as id_key_a,
+    id_key as id_key_b
+from erased_ids
+where id_key != first_id_key
 union
 -- A star from the key's first id joins all of its ids with the fewest edges.
 select
