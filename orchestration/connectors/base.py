@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
-from orchestration.connectors.landing import LandingWriter, Write
+from orchestration.connectors.landing import LandingWriter, Write, WriteLines
 from orchestration.errors import TandemError
 
 Progress = Callable[[int, int, str], None]
@@ -117,6 +117,10 @@ class Conversion:
     def stream(self, log: str) -> Write:
         """The function that appends one record (contract field → value, no `source`) to a log."""
         return self._landing.stream(log)
+
+    def lines(self, log: str) -> WriteLines:
+        """The function that appends blocks of JSON lines, which hold `source`, to a log."""
+        return self._landing.lines(log)
 
     def read(self, kind: str, records: int = 1) -> None:
         """Count native records taken from the export."""

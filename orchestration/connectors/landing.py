@@ -26,6 +26,8 @@ BUFFER_BYTES = 1024 * 1024
 
 Record = Mapping[str, Any]
 Write = Callable[[dict[str, Any]], None]
+WriteLines = Callable[[bytes, int], None]
+"""Called with whole JSON lines that hold `source` already, and their number."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,13 @@ class _LogStream:
         if self._pending >= BUFFER_BYTES:
             self._flush()
 
+    def write_lines(self, block: bytes, records: int) -> None:
+        self._lines.append(block)
+        self.records += records
+        self._pending += len(block)
+        if self._pending >= BUFFER_BYTES:
+            self._flush()
+
     def finish(self) -> None:
         self._flush()
         self._end_part()
@@ -150,11 +159,11 @@ class LandingWriter:
 
         It sets `source`. KeyError for a log that no contract describes.
         """
-        if log not in self._streams:
-            folder = self._landing / contracts()[log].log
-            self._make(folder)
-            self._streams[log] = _LogStream(folder, self._stem, self._token, self._source)
-        return self._streams[log].write
+        return self._stream(log).write
+
+    def lines(self, log: str) -> WriteLines:
+        """The function that appends blocks of JSON lines, which hold `source`, to the log."""
+        return self._stream(log).write_lines
 
     @property
     def records(self) -> dict[str, int]:
@@ -193,6 +202,13 @@ class LandingWriter:
             _sync_folder(folder)
         self._made.clear()
         return Landed(tuple(new), tuple(unchanged))
+
+    def _stream(self, log: str) -> _LogStream:
+        if log not in self._streams:
+            folder = self._landing / contracts()[log].log
+            self._make(folder)
+            self._streams[log] = _LogStream(folder, self._stem, self._token, self._source)
+        return self._streams[log]
 
     def _make(self, folder: Path) -> None:
         missing = [path for path in (folder, *folder.parents) if not path.exists()]
