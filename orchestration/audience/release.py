@@ -168,6 +168,7 @@ def build_pack(
     now = now or _now(settings)
     with build_lock(settings):
         _recover(settings, now)
+        _end_expired(settings, now)
         with open_scratch(settings) as connection:
             with attached(connection, settings):
                 spec = load_pack(pack, settings.audience, as_of_date(connection))
@@ -265,7 +266,7 @@ def expire_packs(settings: Settings, *, now: datetime | None = None) -> list[tup
     now = now or _now(settings)
     with build_lock(settings):
         _recover(settings, now)
-        return _end(settings, "expired", f"expires_at <= timestamp {literal(now)}", now)
+        return _end_expired(settings, now)
 
 
 def snapshot_id(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> str:
@@ -305,7 +306,7 @@ def _plan(
     request = _request(spec, version, snapshot)
     before = ledger.balance(past, policy, now)
     after = ledger.balance(past, policy, now, request)
-    stored = _stored(settings, connection, spec, snapshot, catalog)
+    stored = _stored(settings, connection, spec, snapshot, now, catalog)
     if stored is not None:
         return Plan(spec, stored[0], (), before, before, stored[1])
     problems = []
@@ -366,6 +367,7 @@ def _stored(
     connection: duckdb.DuckDBPyConnection,
     spec: PackSpec,
     snapshot: str,
+    now: datetime,
     catalog: str,
 ) -> tuple[int, Path] | None:
     if not ledger.exists(connection, catalog):
@@ -373,10 +375,12 @@ def _stored(
     found = connection.execute(
         f"""
         select version from {catalog}control.audience_packs
-        where pack = ? and spec_sha256 = ? and snapshot_id = ? and status = 'released'
+        where
+            pack = ? and spec_sha256 = ? and snapshot_id = ? and status = 'released'
+            and expires_at > ?
         order by version desc limit 1
         """,
-        [spec.pack, spec.sha256, snapshot],
+        [spec.pack, spec.sha256, snapshot, now],
     ).fetchall()
     if not found:
         return None
@@ -659,6 +663,12 @@ def _end(
     for pack, version, _ in ended:
         shutil.rmtree(version_path(settings, pack, version), ignore_errors=True)
     return [(pack, version) for pack, version, _ in ended]
+
+
+def _end_expired(settings: Settings, now: datetime) -> list[tuple[str, int]]:
+    if not settings.warehouse_path.exists():
+        return []
+    return _end(settings, "expired", f"expires_at <= timestamp {literal(now)}", now)
 
 
 def _recover(settings: Settings, now: datetime) -> None:

@@ -458,6 +458,14 @@ def test_what_expired_is_removed(world: Settings) -> None:
     assert _statuses(world)[-1] == "expired"
 
 
+def test_what_expired_is_not_handed_out_again(world: Settings) -> None:
+    later = NOW + timedelta(days=30)
+    folder = build_pack(world, "demand", now=NOW, attacks=passing).folder
+    assert plan_pack(world, "demand", now=later).stored is None
+    again = build_pack(world, "demand", now=later, attacks=passing)
+    assert (again.is_new, again.version, folder.exists()) == (True, 2, False)
+
+
 @pytest.mark.parametrize(
     ("name", "old", "new", "broken"),
     [
