@@ -294,7 +294,7 @@ def test_a_broken_export_names_the_place(tmp_path: Path, text: str, message_: st
     assert not (tmp_path / "landing").exists()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_damaged_exports_land_whole_or_not_at_all(data: st.DataObject) -> None:
     good = json.dumps(chat(GROUP), indent=data.draw(st.sampled_from([1, None]))).encode()
