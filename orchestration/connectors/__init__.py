@@ -40,7 +40,9 @@ __all__ = [
 GROUP = "tandem.connectors"
 # Named here too, so that they are found when the package runs from source without an install.
 BUILT_IN = {
+    "mattermost": "orchestration.connectors.mattermost:Mattermost",
     "mapping": "orchestration.connectors.mapping:MappingConnector",
+    "discord": "orchestration.connectors.discord:Discord",
     "slack": "orchestration.connectors.slack:Slack",
     "stackexchange": "orchestration.connectors.stackexchange:StackExchange",
     "telegram": "orchestration.connectors.telegram:Telegram",
