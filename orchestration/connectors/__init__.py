@@ -40,9 +40,11 @@ __all__ = [
 GROUP = "tandem.connectors"
 # Named here too, so that they are found when the package runs from source without an install.
 BUILT_IN = {
+    "zsxq": "orchestration.connectors.zsxq:Zsxq",
     "mattermost": "orchestration.connectors.mattermost:Mattermost",
     "mapping": "orchestration.connectors.mapping:MappingConnector",
     "discord": "orchestration.connectors.discord:Discord",
+    "irc": "orchestration.connectors.irc:Irc",
     "slack": "orchestration.connectors.slack:Slack",
     "stackexchange": "orchestration.connectors.stackexchange:StackExchange",
     "telegram": "orchestration.connectors.telegram:Telegram",
