@@ -40,6 +40,7 @@ __all__ = [
 GROUP = "tandem.connectors"
 # Named here too, so that they are found when the package runs from source without an install.
 BUILT_IN = {
+    "wecom": "orchestration.connectors.wecom:WeCom",
     "zsxq": "orchestration.connectors.zsxq:Zsxq",
     "mattermost": "orchestration.connectors.mattermost:Mattermost",
     "mapping": "orchestration.connectors.mapping:MappingConnector",

@@ -154,11 +154,6 @@ def millis(value: Any) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
 
 
-def seconds(value: Any) -> str:
-    """ISO time in UTC of whole seconds since 1970, a number or its text."""
-    return millis(int(value) * 1000)
-
-
 def stand_in(name: str) -> str:
     """A stable id in place of a name: the first 16 hex digits of its SHA-256."""
     return f"name:{hashlib.sha256(name.encode()).hexdigest()[:16]}"
