@@ -39,7 +39,7 @@ _DAY = re.compile(
     r"\w{3} (?P<month>\w{3}) +(?P<day>\d{1,2}) (?:\d\d:\d\d:\d\d )?(?P<year>\d{4})",
     re.ASCII,
 )
-_SAID = re.compile(r"<[@+%&~! ]?(?P<nick>[^>\s]+)>\s?(?P<text>.*)")
+_SAID = re.compile(r"<[@+%&~! ]?(?P<nick>[^>\s]+) ?>\s?(?P<text>.*)")
 _TABBED = re.compile(r"\t?(?P<nick>[^\t]*)\t(?P<text>.*)")
 _DID = re.compile(r"\s*\*\s+(?P<nick>\S+)\s?(?P<text>.*)")
 _MARKED = re.compile(r"\s*(?P<mark>-!-|===|\*\*\*|-->|<--|--)\s+(?P<text>.*)")
