@@ -122,11 +122,13 @@ def open_build(
     With `full_refresh` everything is taken from the landing zone again, into a new warehouse.
     Raises LockedError when another build does not let go in `lock_wait_seconds`.
     """
+    from orchestration.erasure import journal
     from orchestration.gates import GateWorker
     from orchestration.publish import sweep
     from orchestration.transform import DbtSession
 
     with build_lock(settings):
+        journal.require_none(settings)
         sweep(settings)
         shutil.rmtree(_rebuild_home(settings), ignore_errors=True)
         work = _rebuild_settings(settings) if full_refresh else settings
@@ -446,6 +448,7 @@ def run_stage(
 
 
 def _begin(build: Build) -> None:
+    from orchestration.erasure.receipts import keep_tombstones
     from orchestration.payouts import bring_ledger, keep_ledger
 
     now = datetime.now(UTC).replace(tzinfo=None)
@@ -466,6 +469,7 @@ def _begin(build: Build) -> None:
             )
     with open_warehouse(build.settings) as connection:
         keep_ledger(connection, build.settings.serving_path)
+        keep_tombstones(connection, build.settings)
     if build.work is not build.settings:
         with open_warehouse(build.work) as connection:
             bring_ledger(connection, build.settings.warehouse_path)

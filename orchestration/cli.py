@@ -16,6 +16,8 @@ import typer
 from orchestration.errors import TandemError
 
 if TYPE_CHECKING:
+    from orchestration.erasure.receipts import Erasure
+    from orchestration.erasure.run import ErasureReport
     from orchestration.settings import Settings
     from orchestration.status import Status
 
@@ -226,6 +228,108 @@ def status(
         _print_json(found.to_dict())
     else:
         _show_status(found, why=why)
+
+
+@app.command()
+def erase(
+    source: Annotated[str | None, typer.Option(help="The platform or tenant of the id.")] = None,
+    number: Annotated[
+        str | None, typer.Option("--id", help="An id of the person; - reads it from stdin.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="account or member, where an id is both.")
+    ] = None,
+    only_id: Annotated[
+        bool, typer.Option("--only-id", help="This id alone, not all ids of the person.")
+    ] = False,
+    keep_landing: Annotated[
+        bool, typer.Option("--keep-landing", help="Leave the landing zone's files as they are.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how much would change.")
+    ] = False,
+    go_on: Annotated[
+        bool, typer.Option("--resume", help="Go on with an erasure that was interrupted.")
+    ] = False,
+    show: Annotated[
+        bool, typer.Option("--list", help="Show every erasure and its receipt.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Erase a person everywhere, build, prove it by a search, and write a receipt."""
+    from orchestration.erasure.run import erase as erase_person
+    from orchestration.erasure.run import list_erasures, resume
+    from orchestration.progress import BuildProgress
+
+    settings = _settings()
+    if show:
+        _show_erasures(list_erasures(settings), as_json=as_json)
+        return
+    if kind not in (None, "account", "member"):
+        raise typer.BadParameter(f"--kind {kind}: account or member")
+    if not go_on and (source is None or number is None):
+        raise typer.BadParameter("give --source and --id, or --resume, or --list")
+
+    def tell(step: str) -> None:
+        if not as_json:
+            _say(step)
+
+    with BuildProgress(quiet=as_json) as progress:
+        if go_on:
+            report = resume(settings, observer=progress, tell=tell)
+        else:
+            report = erase_person(
+                settings,
+                str(source),
+                sys.stdin.readline().strip() if number == "-" else str(number),
+                id_kind=kind,
+                only_id=only_id,
+                keep_landing=keep_landing,
+                dry_run=dry_run,
+                observer=progress,
+                tell=tell,
+            )
+    if report is None:
+        _print_json({"state": "nothing to resume"}) if as_json else _say("nothing to resume")
+    elif as_json:
+        _print_json(report.to_dict())
+    else:
+        _show_erasure(report)
+
+
+def _show_erasure(report: ErasureReport) -> None:
+    if report.state == "already erased":
+        _say(f"already erased; the receipt is {report.receipt}")
+        return
+    for (source, kind), count in sorted(report.ids.items()):
+        _say(f"{count:>9,}  {kind} ids of {source}")
+    for table, rows in report.rows.items():
+        _say(f"{rows:>9,}  rows of {table}")
+    words = "would be rewritten" if report.state == "dry run" else "rewritten"
+    _say(f"{report.files:>9,}  landing files {words}")
+    if report.landing_left:
+        _say(f"{report.landing_left:>9,}  landing files still hold the person")
+    if report.receipt is not None:
+        _say(
+            f"found nowhere in {report.tables_searched:,} tables and {report.files_searched:,} "
+            f"files; the receipt is {report.receipt}"
+        )
+
+
+def _show_erasures(erasures: list[Erasure], *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    if as_json:
+        _print_json([asdict(item) for item in erasures])
+    elif not erasures:
+        _say("nobody was erased")
+    else:
+        for item in erasures:
+            words = "" if item.is_sound else "  RECEIPT BROKEN"
+            when = f"{item.requested_at} UTC"
+            _say(f"{item.number:>5}  {when}  {item.state:6} {item.ids:>4} ids{words}")
+    if not all(item.is_sound for item in erasures):
+        raise typer.Exit(1)
 
 
 Log = Annotated[str | None, typer.Option("--log", help="Only this log, as `group/messages`.")]

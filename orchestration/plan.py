@@ -89,6 +89,7 @@ def make_plan(
         or any(build.fingerprints != (settings_fingerprint, code) for build in history)
         or (as_of_date is None and bool(dates))
         or (as_of_date is not None and bool(dates) and min(dates) < as_of_date < max(dates))
+        or _erased_since_last_good(connection)
     )
     return Plan(
         as_of_date=as_of_date,
@@ -128,6 +129,24 @@ def _since_last_good(connection: duckdb.DuckDBPyConnection) -> list[_PastBuild]:
         """
     ).fetchall()
     return [_PastBuild(row[0], row[1], (row[2], row[3])) for row in rows]
+
+
+def _erased_since_last_good(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether raw rows lost a person after the models were last built: no batch says so."""
+    try:
+        row = connection.execute(
+            """
+            select count(*) from control.erasures
+            where requested_at >= (
+                select max(started_at) from control.builds
+                where state in ('transformed', 'published')
+            )
+            """
+        ).fetchone()
+    except duckdb.CatalogException:
+        # A warehouse of an earlier version.
+        return False
+    return bool(row and row[0])
 
 
 def _farthest(as_of_date: date | None, dates: set[date]) -> date | None:

@@ -174,7 +174,7 @@ def _take_members(record: Record, text: str, names: frozenset[str]) -> None:
     extra: list[str] = []
     unknown: list[str] = []
     seen: set[str] = set()
-    for name_text, value_text in _members(text):
+    for name_text, value_text in members(text):
         name = orjson.loads(name_text)
         if name in seen:
             record.malformed = True
@@ -193,7 +193,7 @@ def _take_members(record: Record, text: str, names: frozenset[str]) -> None:
         record.unknown = tuple(unknown)
 
 
-def _members(text: str) -> Iterator[tuple[str, str]]:
+def members(text: str) -> Iterator[tuple[str, str]]:
     """Name and value of each member as they stand in `text`, a valid JSON object."""
     position = text.index("{") + 1
     while True:

@@ -20,6 +20,7 @@ import duckdb
 import orjson
 
 from orchestration.contracts import LogContract, contracts
+from orchestration.erasure import journal, tombstones
 from orchestration.errors import TandemError
 from orchestration.ingest import readers
 from orchestration.ingest.canonical import canonical_sql
@@ -156,6 +157,7 @@ def run(
     progress: Progress | None = None,
 ) -> IngestReport:
     """`ingest` on an open connection; `whole` says that `landing` shows every log."""
+    journal.require_none(settings)
     report = IngestReport(unknown=landing.misplaced)
     try:
         create_tables(connection)
@@ -383,6 +385,7 @@ class Batch:
         for log, entries in by_log.items():
             self._load(contracts()[log], entries)
         self._write_ledger(fresh)
+        tombstones.bury_batch(self.connection, self.settings, list(by_log), self.batch_id)
         for log in by_log:
             settle(self.connection, contracts()[log], self.batch_id)
         self._finish(fresh, taken)

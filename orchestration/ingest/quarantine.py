@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from orchestration.contracts import LogContract, contracts
+from orchestration.erasure import journal, tombstones
 from orchestration.errors import TandemError
 from orchestration.ingest.landing import FORMATS, Landed, look
 from orchestration.ingest.lines import Line, Record, csv_lines, csv_record, json_record
@@ -139,6 +140,7 @@ def replay_quarantine(
     Lines come from quarantine, not from the landing zone; a file that was quarantined whole is
     read again if it still lies there. Every file's counts still add up afterwards.
     """
+    journal.require_none(settings)
     filters = {"log": log, "reason": reason, "path": path, "file_id": file_id}
     with open_warehouse(settings) as connection:
         create_tables(connection)
@@ -206,6 +208,7 @@ def _replay_lines(
         contract = contracts()[entry.landed.log]
         for records in _recorded(connection, contract, entry):
             batch.load_records(contract, entry, records)
+    tombstones.bury_batch(connection, settings, sorted(logs), batch.batch_id)
     for name in logs:
         settle(connection, contracts()[name], batch.batch_id)
     for (number,) in ids:

@@ -144,11 +144,11 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     )
     for contract in contracts().values():
         connection.execute(
-            f"create table if not exists raw.{contract.table} ({_raw_ddl(contract)})"
+            f"create table if not exists raw.{contract.table} ({raw_ddl(contract)})"
         )
 
 
-def _raw_ddl(contract: LogContract) -> str:
+def raw_ddl(contract: LogContract) -> str:
     """Columns with the compression that loads fast.
 
     Left to itself DuckDB weighs every method for every segment: 40 % of the whole load of

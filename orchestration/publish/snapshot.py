@@ -432,6 +432,28 @@ def _retain(settings: Settings) -> None:
         files[number].unlink()
 
 
+def drop_older(settings: Settings) -> int:
+    """Remove every version but the one that is served; how many. For what must not be kept.
+
+    Call it only while holding the build lock.
+    """
+    served = published(settings)
+    version = served["version"] if served else 0
+    serving = settings.serving_path.parent
+    dropped = set()
+    for folder in (serving / "parquet").glob("v*"):
+        found = _VERSION_DIR.match(folder.name)
+        if found and int(found[1]) != version:
+            shutil.rmtree(folder)
+            dropped.add(int(found[1]))
+    for path in (serving / "snapshots").glob("marts-v*.duckdb"):
+        found = _SNAPSHOT.match(path.name)
+        if found and int(found[1]) != version:
+            path.unlink()
+            dropped.add(int(found[1]))
+    return len(dropped)
+
+
 def _next_version(settings: Settings) -> int:
     served = published(settings)
     return (served["version"] if served else 0) + 1

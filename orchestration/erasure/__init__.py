@@ -1,0 +1,1 @@
+"""A person's erasure: tombstones, the scrubbing of raw and landing zone, the proof, the receipt."""
