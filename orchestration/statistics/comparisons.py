@@ -8,8 +8,10 @@ defined: fewer than two units, or a denominator of 0.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Final
 
 import numpy as np
@@ -36,23 +38,6 @@ class Moments:
     units: Floats
     means: Floats
     covariances: Floats
-
-    @classmethod
-    def from_sums(cls, units: int, sums: Mapping[str, int]) -> Moments:
-        """Moments of one arm from exact sums, each rounded once.
-
-        `sums` has a whole number for each of `VARIABLES` (`y` is Σy) and of `PRODUCTS` (`yx` is
-        Σy·x). Raises ZeroDivisionError when there are no units.
-        """
-        means = np.array([sums[name] / units for name in VARIABLES])
-        covariances = np.full((4, 4), np.nan)
-        if units > 1:
-            for row, one in enumerate(VARIABLES):
-                for column, other in enumerate(VARIABLES[row:], start=row):
-                    centred = units * sums[one + other] - sums[one] * sums[other]
-                    covariances[row, column] = centred / (units * (units - 1))
-                    covariances[column, row] = covariances[row, column]
-        return cls(np.asarray(units, np.float64), means, covariances)
 
     @classmethod
     def from_values(
@@ -118,6 +103,54 @@ def linearise(moments: Moments) -> Arm:
         ),
         covariance=_form(metric_weights, moments.covariances, covariate_weights),
     )
+
+
+def arm_of_sums(units: int, sums: Mapping[str, int]) -> Arm:
+    """As `linearise` of one arm, from exact sums and in exact fractions, each figure rounded once.
+
+    So what did not vary has variance 0 to the last digit, and gets no p-value from noise. `sums`
+    has a whole number for each of `VARIABLES` (`y` is Σy) and of `PRODUCTS` (`yx` is Σy·x). Raises
+    ZeroDivisionError when there are no units.
+    """
+    ratio, metric = _linear_form(units, sums["y"], sums["x"])
+    covariate, before = _linear_form(units, sums["u"], sums["w"])
+    if covariate is None:
+        covariate, before = Fraction(0), (Fraction(0), Fraction(0))
+
+    def form(left: str, right: str, over: _Weights | None, under: _Weights | None) -> float:
+        if units < 2 or over is None or under is None:
+            return math.nan
+        found = sum(
+            weight * other * _covariance(units, sums, one, another)
+            for one, weight in zip(left, over, strict=True)
+            for another, other in zip(right, under, strict=True)
+        )
+        return float(found)
+
+    figures = (
+        math.nan if ratio is None else float(ratio),
+        form("yx", "yx", metric, metric),
+        float(covariate),
+        form("uw", "uw", before, before),
+        form("yx", "uw", metric, before),
+    )
+    return Arm(*(np.asarray(figure, np.float64) for figure in (units, *figures)))
+
+
+_Weights = tuple[Fraction, Fraction]
+
+
+def _linear_form(units: int, above: int, below: int) -> tuple[Fraction | None, _Weights | None]:
+    """A ratio of sums, and the weights of its two variables in (y − R·x) / x̄; None over 0."""
+    if below == 0:
+        return None, None
+    ratio, scale = Fraction(above, below), Fraction(units, below)
+    return ratio, (scale, -ratio * scale)
+
+
+def _covariance(units: int, sums: Mapping[str, int], one: str, other: str) -> Fraction:
+    product = sums[one + other] if one + other in sums else sums[other + one]
+    return Fraction(units * product - sums[one] * sums[other], units * (units - 1))
 
 
 def cluster_arm(totals: ArrayLike, sizes: ArrayLike) -> Arm:

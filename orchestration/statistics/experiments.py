@@ -14,11 +14,10 @@ from orchestration.statistics.comparisons import (
     PRODUCTS,
     VARIABLES,
     Arm,
-    Moments,
     adjust,
+    arm_of_sums,
     compare_means,
     compare_ratios,
-    linearise,
 )
 from orchestration.statistics.multiplicity import adjust_p_values
 from orchestration.statistics.sequential import always_valid_margin
@@ -107,7 +106,7 @@ def _arm(row: Mapping[str, Any]) -> Arm:
         unknown = math.nan
         return Arm(row["units"], unknown, unknown, unknown, unknown, unknown)  # type: ignore[arg-type]
     sums = {name: int(row[f"sum_{name}"]) for name in names}
-    return linearise(Moments.from_sums(row["units"], sums))
+    return arm_of_sums(row["units"], sums)
 
 
 def _compare_test(
@@ -136,7 +135,9 @@ def _compare_test(
     p_values = [row["p_value"] for row in results]
     holm, bh = adjust_p_values(p_values, "holm"), adjust_p_values(p_values, "fdr_bh")
     for row, p_holm, p_bh in zip(results, holm, bh, strict=True):
-        row |= {"p_holm": p_holm, "p_bh": p_bh}
+        # Holm's is never the smaller one but by the last digit of a float.
+        least = None if p_bh is None or p_holm is None else min(p_bh, p_holm)
+        row |= {"p_holm": p_holm, "p_bh": least}
     return results
 
 

@@ -20,6 +20,7 @@ from orchestration.statistics.comparisons import (
     Arm,
     Moments,
     adjust,
+    arm_of_sums,
     cluster_arm,
     compare_means,
     compare_ratios,
@@ -199,13 +200,42 @@ def sums_of(rows: list[tuple[int, ...]]) -> dict[str, int]:
 
 @settings(max_examples=50, deadline=None)
 @given(VALUES)
-def test_exact_sums_give_the_moments_of_the_values(rows: list[tuple[int, ...]]) -> None:
-    found = Moments.from_sums(len(rows), sums_of(rows))
-    values = np.array(rows, dtype=np.longdouble)
-    assert found.means == pytest.approx(values.mean(axis=0).astype(float), rel=1e-9, abs=1e-3)
-    centred = values - values.mean(axis=0)
-    expected = (centred.T @ centred / (len(rows) - 1)).astype(float)
-    assert found.covariances == pytest.approx(expected, rel=1e-6, abs=1e-2)
+def test_exact_sums_give_the_arm_of_the_values(rows: list[tuple[int, ...]]) -> None:
+    rows = [(y, abs(x) + 1, u, abs(w) + 1) for y, x, u, w in rows]
+    found = arm_of_sums(len(rows), sums_of(rows))
+    values = arm(*(np.array(column, np.float64) for column in zip(*rows, strict=True)))
+    scale = max(values.variance, 1.0) * max(values.covariate_variance, 1.0)
+    for name in ("units", "mean", "variance", "covariate_mean", "covariate_variance", "covariance"):
+        exact, rounded = getattr(found, name), getattr(values, name)
+        assert exact == pytest.approx(rounded, rel=1e-6, abs=1e-6 * scale), name
+
+
+def test_a_ratio_that_does_not_vary_has_variance_0_and_no_p_value() -> None:
+    """Five clicks in 25 impressions of each unit, and 3 in 5: a tenth is no binary fraction."""
+    for pairs in ([(5, 25)] * 3, [(3, 5), (3, 5), (6, 10)], [(7, 10), (14, 20), (21, 30)]):
+        rows = [(clicks, shown, 0, 0) for clicks, shown in pairs]
+        assert arm_of_sums(3, sums_of(rows)).variance == 0
+    control = moments_row("a", [(1, 10, 0, 0), (3, 30, 0, 0), (7, 70, 0, 0)], metric="ctr")
+    treatment = moments_row("b", [(7, 10, 0, 0), (14, 20, 0, 0), (21, 30, 0, 0)], metric="ctr")
+    found = compare_arms([control, treatment], 500)[1]
+    assert (found["difference"], found["std_error"]) == (pytest.approx(0.6), 0.0)
+    assert found["p_value"] is found["ci_low"] is found["sequential_low"] is found["p_bh"] is None
+
+
+def test_rounding_puts_no_discovery_rate_above_the_family_rate() -> None:
+    """Of these twelve p-values Benjamini and Hochberg's least is one digit above Holm's."""
+    p_values = [5.73303143758391e-07, *(0.1 + 0.05 * number for number in range(11))]
+    holm, rate = adjust_p_values(p_values, "holm")[0], adjust_p_values(p_values, "fdr_bh")[0]
+    assert holm is not None
+    assert rate is not None
+    assert rate > holm
+    rows = [moments_row("a", A, metric=f"m{number}") for number in range(40)]
+    rows += [
+        moments_row("b", [(6 + number, 1, 2, 1), (9 + 7 * number, 1, 3, 1)], metric=f"m{number}")
+        for number in range(40)
+    ]
+    compared = [row for row in compare_arms(rows, 500) if row["p_value"] is not None]
+    assert all(row["p_value"] <= row["p_bh"] <= row["p_holm"] for row in compared)
 
 
 @settings(max_examples=50, deadline=None)
