@@ -40,6 +40,7 @@ __all__ = [
 GROUP = "tandem.connectors"
 # Named here too, so that they are found when the package runs from source without an install.
 BUILT_IN = {
+    "discourse": "orchestration.connectors.discourse:Discourse",
     "wecom": "orchestration.connectors.wecom:WeCom",
     "zsxq": "orchestration.connectors.zsxq:Zsxq",
     "mattermost": "orchestration.connectors.mattermost:Mattermost",
@@ -50,6 +51,7 @@ BUILT_IN = {
     "stackexchange": "orchestration.connectors.stackexchange:StackExchange",
     "telegram": "orchestration.connectors.telegram:Telegram",
     "whatsapp": "orchestration.connectors.whatsapp:WhatsApp",
+    "zulip": "orchestration.connectors.zulip:Zulip",
 }
 
 
