@@ -25,7 +25,7 @@ from orchestration.connectors import (
 from orchestration.connectors import landing as landing_module
 from tests.unit.connectors.landing_files import FIXTURES, landed_files, read_landing
 
-FORMATS = ("mattermost", "slack", "stackexchange", "wecom", "zsxq")
+FORMATS = ("discourse", "mattermost", "slack", "stackexchange", "wecom", "zsxq")
 
 
 class Letters(Connector):
