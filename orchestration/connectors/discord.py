@@ -97,9 +97,14 @@ class _Export:
                     f"({type(error).__name__})"
                 ) from error
         self.latest = max([self.latest, *(group.last_at for group in self.groups.values())])
-        for group in self.groups.values():
-            self.finish_group(group)
-        self.finish_members()
+        try:
+            for group in self.groups.values():
+                self.finish_group(group)
+            self.finish_members()
+        except SHAPE as error:
+            raise ConversionError(
+                f"{path}: users: not as DiscordChatExporter writes them ({type(error).__name__})"
+            ) from error
 
     def read_file(self, path: Path) -> None:
         conversion = self.conversion
@@ -128,7 +133,7 @@ class _Export:
 
     def group(self, guild: Json, channel: Json) -> _Group:
         direct = channel["type"] in DIRECT
-        group_id = str((channel if direct else guild)["id"])
+        group_id = _id(channel if direct else guild)
         self.conversion.read("channels")
         group = self.groups.get(group_id)
         if group is None:
@@ -136,7 +141,7 @@ class _Export:
             name = None if direct else str(guild["name"])
             group = _Group(group_id, name, direct, _snowflake_time(group_id) or "")
             self.groups[group_id] = group
-        group.channels[str(channel["id"])] = channel
+        group.channels[_id(channel)] = channel
         return group
 
     def read_messages(self, cursor: JsonCursor, group: _Group, channel: Json) -> None:
@@ -145,7 +150,7 @@ class _Export:
         number = 0
         for number, message in enumerate(cursor.items(), start=1):
             self.place = f"message {number}"
-            self.on_message(group, str(channel["id"]), topic, message)
+            self.on_message(group, _id(channel), topic, message)
         self.conversion.read("messages", number)
 
     def on_message(self, group: _Group, channel: str, topic: str | None, message: Json) -> None:
@@ -154,7 +159,7 @@ class _Export:
         occurred_at = discord_time(message["timestamp"])
         group.first_at = min(group.first_at or occurred_at, occurred_at)
         group.last_at = max(group.last_at, occurred_at)
-        message_id = str(message["id"])
+        message_id = _id(message)
         text = message.get("content") or ""
         record: Json = {
             "message_id": message_id,
@@ -268,7 +273,7 @@ class _Export:
 
     def member(self, user: Json) -> str:
         """The id of a user, whose newest description is kept."""
-        member = str(user["id"])
+        member = _id(user)
         known = self.members.get(member)
         if known is None or len(user) > len(known):
             self.members[member] = user
@@ -312,6 +317,13 @@ class _Export:
             if extra:
                 record["discord"] = extra
             self.write_member(record)
+
+
+def _id(record: Json) -> str:
+    value = record["id"]
+    if not isinstance(value, str) or not value:
+        raise TypeError("id")
+    return value
 
 
 def discord_time(text: str) -> str:

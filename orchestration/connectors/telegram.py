@@ -165,6 +165,8 @@ class _Export:
         self.no_names = conversion.options.no_names
         self.guarded = self.no_text or self.no_names
         self.place = "the document"
+        self.number = 0
+        """Of the message that is being read, 0 outside of a chat."""
         self.latest = 0
         self.names: dict[str, str | None] = {}
         self.profiles: dict[str, Json] = {}
@@ -190,8 +192,13 @@ class _Export:
                 self.write_members()
             except SHAPE as error:
                 raise ConversionError(
-                    f"{self.path}: {self.place}: not as Telegram writes it ({type(error).__name__})"
+                    f"{self.path}: {self.where}: not as Telegram writes it ({type(error).__name__})"
                 ) from error
+
+    @property
+    def where(self) -> str:
+        """The place in the export, for an error's text."""
+        return f"{self.place}, message {self.number}" if self.number else self.place
 
     def read_document(self, cursor: JsonCursor) -> None:
         head: Json = {}
@@ -270,10 +277,9 @@ class _Export:
         self.conversion.read("chats")
         for block in cursor.blocks():
             for message in block:
-                chat.messages += 1
-                self.place = f"{place}, message {chat.messages}"
+                self.number += 1
                 self.on_message(chat, message, ordinals)
-        self.place = place
+        chat.messages, self.number = self.number, 0
         self.conversion.read("messages", chat.messages)
         self.finish_chat(chat)
 
@@ -377,7 +383,7 @@ class _Export:
         """Seconds since 1970 of an export's wall clock."""
         if self.zone is None:
             raise ConversionError(
-                f"{self.path}: {self.place}: an old export, whose times are of a wall clock only: "
+                f"{self.path}: {self.where}: an old export, whose times are of a wall clock only: "
                 "say in which zone it was made (--zone)"
             )
         moment = datetime.fromisoformat(local)
