@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import zstandard
+from orjson import OPT_APPEND_NEWLINE, dumps
 
 from orchestration.contracts import contracts
 
@@ -85,7 +85,7 @@ class _LogStream:
 
     def write(self, record: dict[str, Any]) -> None:
         record["source"] = self._source
-        line = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        line = dumps(record, None, OPT_APPEND_NEWLINE)
         self._lines.append(line)
         self.records += 1
         self._pending += len(line)

@@ -64,6 +64,31 @@ NAME_FIELDS = (
     "AboutMe",
     "Age",
 )
+BADGE_CLASSES = {"1": "gold", "2": "silver", "3": "bronze"}
+LINK_TYPES = {"1": "linked", "3": "duplicate"}
+# Revisions of types 1 to 9 say what a post was; the others are what moderators did.
+REVISIONS = {
+    "1": "first title",
+    "2": "first body",
+    "3": "first tags",
+    "4": "edited title",
+    "5": "edited body",
+    "6": "edited tags",
+    "7": "title rolled back",
+    "8": "body rolled back",
+    "9": "tags rolled back",
+    "10": "closed",
+    "11": "reopened",
+    "12": "deleted",
+    "13": "undeleted",
+    "14": "locked",
+    "15": "unlocked",
+    "16": "made community-owned",
+    "17": "migrated",
+    "19": "protected",
+    "20": "unprotected",
+    "24": "suggested edit applied",
+}
 _TAG = re.compile(r"[^<>|]+")
 
 
@@ -232,8 +257,7 @@ class _Site:
         self.write_account(record)
 
     def on_post(self, row: Row) -> None:
-        parent = row.get("ParentId")
-        if parent is not None and int(parent) not in self.places:
+        if "ParentId" in row and int(row["ParentId"]) not in self.places:
             self.waiting.append(row)
             return
         self.add_post(row)
@@ -256,12 +280,10 @@ class _Site:
             self.conversion.note(f"post of unknown type {post_type} taken as a post")
         author = self.account(row, "OwnerUserId", "OwnerDisplayName")
         # ISO texts of one format and zone sort as their times.
-        updated_at = max(
-            published_at,
-            row.get("LastEditDate", ""),
-            row.get("ClosedDate", ""),
-            row.get("CommunityOwnedDate", ""),
-        )
+        updated_at = published_at
+        for field in ("LastEditDate", "ClosedDate", "CommunityOwnedDate"):
+            if field in row and row[field] > updated_at:
+                updated_at = row[field]
         parent = row.get("ParentId")
         place = self.places.get(int(parent)) if parent is not None else None
         if place is None:
@@ -272,7 +294,7 @@ class _Site:
         self.places[int(post_id)] = place
         record: dict[str, Any] = {
             "content_id": post_id,
-            "updated_at": f"{max(updated_at, place.updated_at)}Z",
+            "updated_at": f"{place.updated_at if place.updated_at > updated_at else updated_at}Z",
             "author_account_id": author,
             "node_id": place.node_id,
             "kind": kind,
@@ -353,16 +375,19 @@ class _Site:
             }
         )
 
-    def on_badge(self, _: Row) -> None:
-        self.conversion.leave_out("Badges", "no log holds awards")
+    def on_badge(self, row: Row) -> None:
+        kind = BADGE_CLASSES.get(row.get("Class", ""), "no class")
+        self.conversion.leave_out("Badges", f"no log holds awards ({kind})")
 
-    def on_post_link(self, _: Row) -> None:
-        self.conversion.leave_out("PostLinks", "no log holds links between contents")
+    def on_post_link(self, row: Row) -> None:
+        kind = row["LinkTypeId"]
+        kind = LINK_TYPES.get(kind, f"type {kind}")
+        self.conversion.leave_out("PostLinks", f"no log holds links between contents ({kind})")
 
     def on_revision(self, row: Row) -> None:
-        self.conversion.leave_out(
-            "PostHistory", f"no log holds revisions (type {row['PostHistoryTypeId']})"
-        )
+        kind = row["PostHistoryTypeId"]
+        kind = REVISIONS.get(kind, f"type {kind}")
+        self.conversion.leave_out("PostHistory", f"no log holds revisions ({kind})")
 
     def account(self, row: Row, id_field: str, name_field: str) -> str:
         """The acting account: its id, or a stable stand-in for one that was deleted."""
