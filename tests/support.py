@@ -66,14 +66,16 @@ def fill_raw(connection: duckdb.DuckDBPyConnection, logs: Logs, batch_id: int = 
     connection.commit()
 
 
-def build_marts(settings: Settings, logs: Logs, select: str | None = None) -> None:
+def build_marts(
+    settings: Settings, logs: Logs, select: str | None = None, *, data_tests: bool = True
+) -> None:
     """Fill raw, plan, and run dbt (without unit tests) on a fresh warehouse.
 
     `select` is dbt's; tests that need more than is selected are then left out.
     """
     with open_warehouse(settings) as connection:
         fill_raw(connection, logs)
-    _transform(settings, select)
+    _transform(settings, select, data_tests)
 
 
 def build_landed(settings: Settings, select: str | None = None) -> None:
@@ -82,13 +84,15 @@ def build_landed(settings: Settings, select: str | None = None) -> None:
     _transform(settings, select)
 
 
-def _transform(settings: Settings, select: str | None) -> None:
+def _transform(settings: Settings, select: str | None, data_tests: bool = True) -> None:
     from orchestration.transform import DbtSession
 
     with open_warehouse(settings) as connection:
         write_plan(connection, settings, make_plan(connection, settings))
     session = DbtSession(settings)
     arguments = ["build", "--exclude-resource-type", "unit_test", "--full-refresh"]
+    if not data_tests:
+        arguments += ["--exclude-resource-type", "test"]
     if select:
         arguments += ["--indirect-selection", "buildable", "--select", *select.split()]
     session.invoke(arguments)

@@ -15,6 +15,7 @@ from tests.reference.marts import MARTS
 from tests.reference.world import OPEN, Parameters, Person, Records, Row, World
 
 SHOWN = 12
+_FITS = "intermediate.int_ltv_fits"
 
 
 def read_records(connection: duckdb.DuckDBPyConnection) -> Records:
@@ -40,7 +41,26 @@ def read_parameters(connection: duckdb.DuckDBPyConnection) -> Parameters:
 
 def read_world(connection: duckdb.DuckDBPyConnection) -> World:
     """What the warehouse's marts should have been computed from."""
-    return World(read_records(connection), read_parameters(connection))
+    tables = _tables(connection)
+    fits = _rows(connection, _FITS) if _FITS in tables else []
+    steps = _rows(connection, "control.funnel_steps")
+    return World(
+        read_records(connection),
+        read_parameters(connection),
+        person_ids={ids: name for name, ids in read_persons(connection).items()},
+        fits={row["fit"]: row for row in fits},
+        funnels={
+            row["funnel"]: (
+                row["window_days"],
+                [
+                    step["step_kind"]
+                    for step in sorted(steps, key=lambda step: step["step"])
+                    if step["funnel"] == row["funnel"]
+                ],
+            )
+            for row in steps
+        },
+    )
 
 
 def read_persons(connection: duckdb.DuckDBPyConnection) -> dict[str, Person]:
@@ -54,13 +74,7 @@ def read_persons(connection: duckdb.DuckDBPyConnection) -> dict[str, Person]:
 
 def built_marts(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """The referenced marts that exist in the warehouse, in the registry's order."""
-    tables = {
-        f"{schema}.{name}"
-        for schema, name in connection.execute(
-            "select table_schema, table_name from information_schema.tables"
-        ).fetchall()
-    }
-    return [mart for mart in MARTS if mart in tables]
+    return [mart for mart in MARTS if mart in _tables(connection)]
 
 
 def compare(
@@ -73,12 +87,13 @@ def compare(
     reference = MARTS[mart]
     world = read_world(connection) if world is None else world
     expected = reference.rows(world)
-    actual = _translated(_rows(connection, mart), read_persons(connection))
+    found = _rows(connection, mart)
+    differences = reference.faults(found)
+    actual = _translated(found, read_persons(connection))
     columns = {name for row in expected for name in row}
     if actual and columns - set(actual[0]):
         return [f"columns missing: {', '.join(sorted(columns - set(actual[0])))}"]
 
-    differences: list[str] = []
     left = _by_key(expected, reference.key, "the reference", differences)
     right = _by_key(actual, reference.key, "the warehouse", differences)
     for key in sorted(left | right, key=_sort_text):
@@ -110,6 +125,15 @@ def as_text(differences: dict[str, list[str]]) -> str:
         lines.append(f"{mart}: {len(found)} differences")
         lines += [f"    {difference}" for difference in found[:SHOWN]]
     return "\n".join(lines)
+
+
+def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    return {
+        f"{schema}.{name}"
+        for schema, name in connection.execute(
+            "select table_schema, table_name from information_schema.tables"
+        ).fetchall()
+    }
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> list[Row]:

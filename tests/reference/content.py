@@ -72,13 +72,20 @@ def like_changes(world: World) -> list[tuple[dict[str, Any], int]]:
 
 def credited_impressions(world: World) -> list[dict[str, Any]]:
     """Impressions that a click was credited to, once each."""
-    credited: list[dict[str, Any]] = []
+    return [impression for impression, _ in credited_clicks(world, world.content_events)]
+
+
+def credited_clicks(
+    world: World, events: list[dict[str, Any]]
+) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each credited impression with its click, of events in order."""
+    credited: list[tuple[dict[str, Any], dict[str, Any]]] = []
     unclicked: dict[tuple[Person, str, str], list[dict[str, Any]]] = {}
-    for event in world.content_events:
+    for event in events:
         if event["event_type"] == "impression":
             key = (world.person_of(event), event["source"], event["content_id"])
             unclicked.setdefault(key, []).append(event)
-    for click in world.content_events:
+    for click in events:
         if click["event_type"] != "click":
             continue
         shown = unclicked.get((world.person_of(click), click["source"], click["content_id"]), [])
@@ -91,7 +98,7 @@ def credited_impressions(world: World) -> list[dict[str, Any]]:
         if near:
             last = in_order(near, "event_id")[-1]
             shown.remove(last)
-            credited.append(last)
+            credited.append((last, click))
     return credited
 
 

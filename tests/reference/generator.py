@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar
 
+from tests.reference.cases import add_cases
+
 Logs = dict[str, list[dict[str, Any]]]
 T = TypeVar("T")
 
@@ -58,15 +60,20 @@ def make_world(
     return _Generator(seed, beyond, sources).logs()
 
 
-def make_worlds(seeds: Sequence[int], *, beyond: bool = False) -> Logs:
+def make_worlds(seeds: Sequence[int], *, beyond: bool = False, cases: bool = False) -> Logs:
     """Several worlds side by side: no id is shared, only currencies' rates and as_of_date are.
 
-    One build then compares many cases; a seed is at most 99.
+    One build then compares many cases; a seed is at most 99. With `cases`, each world also has
+    the experiments, scenes, topics, packs and buyers of `cases.py`.
     """
     merged: Logs = {}
     for seed in seeds:
         sources = (f"alpha{seed}", f"beta{seed}")
-        for log, records in make_world(seed, beyond=beyond, sources=sources).items():
+        logs = make_world(seed, beyond=beyond, sources=sources)
+        if cases:
+            start = datetime.combine(start_of(seed), datetime.min.time(), tzinfo=UTC)
+            add_cases(logs, seed, sources, start)
+        for log, records in logs.items():
             merged.setdefault(log, []).extend(records)
     return merged
 

@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.reference import content, dims, engagement, revenue, users
+from tests.reference import (
+    content,
+    dims,
+    engagement,
+    experiments,
+    live,
+    loops,
+    ltv,
+    packs,
+    payouts,
+    revenue,
+    users,
+)
 from tests.reference.world import DAY, Row, World, next_month
+
+
+def _no_faults(rows: list[Row]) -> list[str]:
+    return []
 
 
 def _never(world: World, row: Row) -> bool:
@@ -15,11 +31,15 @@ def _never(world: World, row: Row) -> bool:
 
 @dataclass(frozen=True)
 class Mart:
-    """One mart's reference. A row of which `is_open` holds may exist on one side only."""
+    """One mart's reference. A row of which `is_open` holds may exist on one side only.
+
+    `faults` judges the warehouse's rows in themselves, whatever the reference has.
+    """
 
     key: tuple[str, ...]
     rows: Callable[[World], list[Row]]
     is_open: Callable[[World, Row], bool] = _never
+    faults: Callable[[list[Row]], list[str]] = _no_faults
 
 
 def _beyond_activity(world: World, row: Row) -> bool:
@@ -84,4 +104,21 @@ MARTS = {
     "content.response_times": Mart(("week_start", "source", "node_id"), content.response_times),
     "content.creators_28d": Mart(("person_id",), content.creators_28d, _published_nothing_lately),
     "content.concentration": Mart(("month", "source", "node_id"), content.concentration),
+    "engagement.experiment_results": Mart(
+        ("source", "experiment_id", "metric", "variant"), experiments.experiment_results
+    ),
+    "engagement.experiment_health": Mart(
+        ("source", "experiment_id"), experiments.experiment_health
+    ),
+    "engagement.live_board": Mart(("five_minute_start", "source", "core"), live.live_board),
+    "engagement.funnels": Mart(("funnel", "entry_date", "step"), loops.funnels),
+    "engagement.touchpoints": Mart(("source", "campaign_id", "n_scenes"), loops.touchpoints),
+    "engagement.value_loop": Mart(("week_start", "source", "topic"), loops.value_loop),
+    "revenue.creator_payouts": Mart(("month", "model", "person_id"), payouts.creator_payouts),
+    "revenue.payout_ledger": Mart(
+        ("month", "model", "person_id"), payouts.payout_ledger, faults=payouts.chain_faults
+    ),
+    "revenue.pack_uplift": Mart(("source", "pack_id", "arm"), packs.pack_uplift),
+    "revenue.ltv_predictions": Mart(("person_id",), ltv.ltv_predictions),
+    "revenue.ltv_calibration": Mart(("decile",), ltv.ltv_calibration),
 }

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
 
 import pytest
 
-from tests.reference import content, dims, engagement, revenue, users
+from tests.reference import content, dims, engagement, ltv, payouts, revenue, users
 from tests.reference.generator import make_world
-from tests.reference.world import Parameters, World
+from tests.reference.world import DAY, Parameters, World
 
 NOON = datetime(2025, 3, 3, 4, 0, tzinfo=UTC)
 MONDAY = date(2025, 3, 3)
@@ -274,7 +275,7 @@ def test_leaves_that_are_not_observed_are_null_and_change_nothing() -> None:
 def test_revenue_by_payment_and_by_refund_date() -> None:
     def order(key: str, amount: int, currency: str = "CNY", **more: Any) -> dict[str, Any]:
         names = {"order_id": key, "amount_minor": amount, "currency": currency}
-        return {"source": "s", "paid_at": NOON, "account_id": "a"} | names | more
+        return {"source": "s", "kind": "goods", "paid_at": NOON, "account_id": "a"} | names | more
 
     def refund(key: str, order_id: str, amount: int, day: int) -> dict[str, Any]:
         at = NOON + timedelta(days=day)
@@ -324,3 +325,39 @@ def test_the_stated_identities_hold_on_generated_worlds(seed: int) -> None:
         assert row["clicks_credited"] <= row["impressions"]
     credited = sum(row["clicks_credited"] for row in content.daily_performance(world))
     assert 0 < credited <= sum(row["clicks"] for row in content.daily_performance(world))
+
+
+def test_shares_of_a_pool_go_to_the_largest_remainders_and_then_to_the_smallest_id() -> None:
+    a, b, c = (frozenset({("s", "account", key)}) for key in "abc")
+    thirds = dict.fromkeys((c, b, a), Fraction(10, 3))
+    assert payouts.apportion(10, thirds) == {a: 4, b: 3, c: 3}
+    assert payouts.apportion(3, {a: Fraction(1, 4), b: Fraction(11, 4)}) == {a: 0, b: 3}
+
+
+def test_a_ledger_is_held_to_its_documented_text() -> None:
+    entry = {
+        "seq": 1,
+        "posted_on": MONDAY,
+        "month": date(2025, 2, 1),
+        "model": "pro_rata",
+        "entry_kind": "payout",
+        "amount_minor": 35,
+        "payee_commitment": "c0",
+        "prev_hash": "0" * 64,
+    }
+    text = "0" * 64 + "1|2025-03-03|2025-02-01|pro_rata|payout|35|c0"
+    row = entry | {"row_hash": hashlib.sha256(text.encode()).hexdigest()}
+    assert payouts.chain_faults([row]) == []
+    assert len(payouts.chain_faults([row | {"amount_minor": 36}])) == 1
+    assert len(payouts.chain_faults([row, row | {"seq": 2}])) == 1
+
+
+def test_expected_purchases_are_those_of_the_paper() -> None:
+    """Fader, Hardie, Lee (2005), p. 281: x 2, t_x 30.43, T 38.86; 1.226 purchases in 39 weeks."""
+    fit = {"r": 0.243, "alpha_days": 4.414, "a": 0.793, "b": 2.426}
+    first = date(2025, 1, 1)
+    values = dict.fromkeys((first, first + 15 * DAY, first + 30 * DAY), 100)
+    whole = ltv.History(values, first + 39 * DAY)
+    odds = 0.793 / 3.426 * ((4.414 + 39) / (4.414 + 30)) ** 2.243
+    assert ltv.p_alive(fit, whole) == pytest.approx(1 / (1 + odds))
+    assert ltv.expected_purchases(fit, whole, 39) == pytest.approx(1.226, abs=0.02)

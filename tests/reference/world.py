@@ -32,7 +32,9 @@ ENTITY_KEYS = {
     "group/members": "member_id",
     "group/broadcasts": "broadcast_id",
     "group/scenes": "scene_id",
+    "operations/experiments": "experiment_id",
 }
+DEFAULT_FUNNELS = {"default": (7, ["impression", "click", "group_join", "first_order"])}
 DAY = timedelta(days=1)
 
 
@@ -67,6 +69,17 @@ class Parameters:
     tier_active_days: int = 2
     creator_head_reads_28d: int = 10_000
     creator_mid_reads_28d: int = 1_000
+    experiment_pre_days: int = 28
+    experiment_sequential_units: int = 500
+    experiment_srm_min_p: float = 0.001
+    experiment_max_multi_exposed_bps: int = 100
+    experiment_max_contaminated_bps: int = 500
+    touch_landmark_hours: int = 48
+    touch_conversion_days: int = 7
+    touch_max_scenes: int = 5
+    loop_supply_days: int = 14
+    loop_reads_days: int = 7
+    ltv_holdout_days: int = 90
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, Any]) -> Parameters:
@@ -117,6 +130,13 @@ class Order:
     raw_refunded: int
     amount: int | None
     refunds: tuple[tuple[date, int | None], ...]
+    kind: str
+    group_id: str | None
+
+    @property
+    def net(self) -> int:
+        """Amount less refunds; what has no rate adds 0."""
+        return (self.amount or 0) - self.refunded
 
     @property
     def refunded(self) -> int:
@@ -124,11 +144,26 @@ class Order:
 
 
 class World:
-    """Accepted records under one set of parameters, as the marts see them."""
+    """Accepted records under one set of parameters, as the marts see them.
 
-    def __init__(self, records: Records, parameters: Parameters) -> None:
+    What no reference computes is taken from the warehouse: the opaque `person_ids`, the parameters
+    of the `fits` of LTV models, and the declared `funnels` (name → window in days, steps).
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        parameters: Parameters,
+        *,
+        person_ids: Mapping[Person, str] | None = None,
+        fits: Mapping[str, Row] | None = None,
+        funnels: Mapping[str, tuple[int, list[str]]] | None = None,
+    ) -> None:
         self.records = records
         self.parameters = parameters
+        self.person_ids = person_ids or {}
+        self.fits = fits or {}
+        self.funnels = DEFAULT_FUNNELS if funnels is None else funnels
         self.zone = ZoneInfo(parameters.timezone)
 
     def log(self, name: str) -> list[dict[str, Any]]:
@@ -217,6 +252,11 @@ class World:
             found.add((content["source"], "account", content["author_account_id"]))
         for link in self.log("commerce/identity_links"):
             found.update(_link_ends(link))
+        for exposure in self.log("operations/exposures"):
+            place = (exposure["source"], exposure["experiment_id"])
+            experiment = self.current("operations/experiments").get(place)
+            if experiment is not None and experiment["unit"] != "group":
+                found.add((exposure["source"], experiment["unit"], exposure["unit_id"]))
         return found
 
     @cached_property
@@ -411,13 +451,21 @@ class World:
     def content_events(self) -> list[dict[str, Any]]:
         """Community events on a content by persons that count, before its deletion, in order."""
         kept = []
-        for event in self.log("community/events"):
-            if event.get("content_id") is None or not self.counts(self.person_of(event)):
-                continue
+        for event in self.events_naming_content:
             content = self.current("community/contents").get((event["source"], event["content_id"]))
             deleted_at = content.get("deleted_at") if content else None
             if deleted_at is None or event["occurred_at"] < deleted_at:
                 kept.append(event)
+        return kept
+
+    @cached_property
+    def events_naming_content(self) -> list[dict[str, Any]]:
+        """The same with what follows the deletion, which person measures keep."""
+        kept = [
+            event
+            for event in self.log("community/events")
+            if event.get("content_id") is not None and self.counts(self.person_of(event))
+        ]
         return sorted(kept, key=_order_of("event_id"))
 
     @cached_property
@@ -488,6 +536,8 @@ class World:
                         )
                         for refund in own
                     ),
+                    kind=order["kind"],
+                    group_id=order.get("group_id"),
                 )
             )
         return found
