@@ -14,7 +14,8 @@ import orjson
 
 from orchestration.connectors.base import ConversionError
 
-CHUNK_BYTES = 1024 * 1024
+# What fits the processor's cache: 1 MB chunks take a third more time.
+CHUNK_BYTES = 64 * 1024
 WINDOW_BYTES = 16 * 1024
 VALUE_BYTES = 64 * 1024 * 1024
 """No single value that is taken whole may be longer."""
@@ -184,11 +185,14 @@ class JsonCursor:
 
     def _block(self, item_end: bytes, array_end: bytes) -> list[Any] | None:
         self.peek()
-        self._reserve(CHUNK_BYTES)
-        stop = self._buffer.find(array_end, self._at)
-        end = self._buffer.rfind(item_end, self._at, stop if stop >= 0 else len(self._buffer))
-        if end < 0:
-            return None
+        size, end = CHUNK_BYTES, -1
+        while end < 0:
+            self._reserve(size)
+            stop = self._buffer.find(array_end, self._at)
+            end = self._buffer.rfind(item_end, self._at, stop if stop >= 0 else len(self._buffer))
+            if end < 0 and (stop >= 0 or self._ended or size >= VALUE_BYTES):
+                return None
+            size *= 4
         end += len(item_end)
         text = b"[" + self._buffer[self._at : end] + b"]"
         try:
