@@ -308,7 +308,9 @@ def _tell(text: str) -> None:
     sys.stdout.write(f"\n{text}\n")
 
 
-def test_packs_bring_the_members_that_they_are_known_to_bring(built: duckdb.DuckDBPyConnection) -> None:
+def test_packs_bring_the_members_that_they_are_known_to_bring(
+    built: duckdb.DuckDBPyConnection,
+) -> None:
     rows = built.execute(
         """
         select truth.pack_id, truth.arm, truth.groups, truth.recruits, uplift.groups,
