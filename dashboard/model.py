@@ -43,13 +43,17 @@ class Figure:
     limit: int = 2_000
     deferred: bool = False
     wide: bool = False
+    clock: str = "as_of"
+    """Which date it is of where no column says: `as_of`, or `published`."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One number. `sql` gives one row: `value`, and where there are such `numerator`,
-    `denominator`, `previous` (the value of the period before), `at` (the last date) and `trend`
-    (a list of numbers, oldest first).
+    """One number.
+
+    `sql` gives one row: `value`, and where there are such `numerator`, `denominator`, `previous`
+    (the value of the period before, NULL where that is not whole), `at` (the last date) and
+    `trend` (a list of numbers, oldest first).
     """
 
     id: str

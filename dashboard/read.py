@@ -138,6 +138,7 @@ def read_figure(published: Published, figure: Figure) -> dict[str, Any]:
         "facets": figure.facets,
         "first": figure.first,
         "wide": figure.wide,
+        "clock": figure.clock,
     }
     missing = sorted(set(figure.marts) - published.tables)
     if missing:

@@ -188,7 +188,7 @@ COLUMNS: dict[str, Words] = {
         ("needs", "Needs", "需求"),
         ("eligible_14d", "14 days over", "已满 14 天"),
         ("supplied", "Supplied", "已供给"),
-        ("supply_rate", "Supplied", "供给率"),
+        ("supply_rate", "Supply rate", "供给率"),
         ("topic", "Topic", "主题"),
         ("reads_lift", "Reads after ÷ before", "供给后 ÷ 前阅读"),
         ("reads_before_7d", "Reads before", "供给前阅读"),
@@ -264,7 +264,7 @@ COLUMNS: dict[str, Words] = {
         ("column_name", "Column", "列"),
         ("observed", "Observed", "实测"),
         ("log", "Log", "日志"),
-        ("lag_hours", "Hours", "小时"),
+        ("lag_seconds", "Age", "滞后"),
         ("last_occurred_at", "Newest record (UTC)", "最新记录（UTC）"),
         ("last_loaded_at", "Loaded (UTC)", "入库（UTC）"),
         ("loaded_at", "Loaded (UTC)", "入库（UTC）"),
@@ -437,5 +437,21 @@ VALUES: dict[str, dict[str, Words]] = {
 }
 """Column to what its known values are called; a value that is not here is shown as it is."""
 
-for _column, _same in (("from_tier", "tier"), ("to_tier", "tier"), ("kind", "group_kind")):
-    VALUES[_column] = VALUES[_same]
+VALUES["from_tier"] = VALUES["to_tier"] = VALUES["tier"]
+VALUES["kind"] = VALUES["group_kind"] | {
+    value: Words(en, zh)
+    for value, en, zh in (
+        ("live_class", "Live class", "直播课"),
+        ("homework", "Homework", "作业"),
+        ("study_team", "Study team", "学习小组"),
+        ("case_review", "Case review", "案例拆解"),
+        ("weekday_tips", "Weekday tips", "工作日干货"),
+        ("weekend_social", "Weekend social", "周末社交"),
+        ("festival", "Festival", "节日活动"),
+        ("theme", "Theme", "主题活动"),
+        ("fission", "Referral", "裂变"),
+        ("daily", "Daily", "日常"),
+        ("rows", "Rows", "明细"),
+        ("counts", "Counts", "统计"),
+    )
+}

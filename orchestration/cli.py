@@ -332,6 +332,46 @@ def _show_erasures(erasures: list[Erasure], *, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
+@app.command()
+def dashboard(
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="The folder; by default the home's own.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the dashboard as a static site, for a web server or a file share."""
+    from dashboard import write_site
+
+    site = write_site(_settings(), out)
+    if as_json:
+        _print_json(vars(site))
+        return
+    _say(f"version {site.version}, as of {site.as_of_date}: {site.path}")
+    for name in site.without:
+        _say(f"  without {name}")
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8600,
+    host: Annotated[str, typer.Option(help="Who may ask: by default this machine.")] = "127.0.0.1",
+) -> None:
+    """Show the dashboard of what is published, until interrupted."""
+    from dashboard import Keeper, make_server, site_path
+
+    settings = _settings()
+    keeper = Keeper(settings)
+    if reason := keeper.refresh():
+        _complain(reason)
+    with make_server(site_path(settings), host, port, keeper.refresh) as server:
+        shown = f"[{host}]" if ":" in host else host
+        _say(f"http://{shown}:{server.server_port}  (Ctrl-C ends it)")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return
+
+
 Log = Annotated[str | None, typer.Option("--log", help="Only this log, as `group/messages`.")]
 Reason = Annotated[str | None, typer.Option("--reason", help="Only this reason.")]
 FilePath = Annotated[str | None, typer.Option("--file", help="Only this file's path.")]
@@ -695,6 +735,9 @@ def _print_build(
     _say(f"  parquet  {settings.serving_path.parent / 'parquet' / 'current'}")
     if report.exists():
         _say(f"  quality  {report}")
+    site = settings.home / "dashboard" / "index.html"
+    if site.exists():
+        _say(f"  pages    {site} (or `tandem serve`)")
 
 
 def _live_as_of(served: dict[str, Any] | None) -> str | None:

@@ -17,7 +17,12 @@ PAGE = Page(
             sql="""
                 select
                     sum(reads) filter (where date > getvariable('as_of') - 7) as value,
-                    sum(reads) filter (where date <= getvariable('as_of') - 7) as previous,
+                    case
+                        when
+                            (select min(date) from content.daily_performance)
+                            <= getvariable('as_of') - 13
+                            then sum(reads) filter (where date <= getvariable('as_of') - 7)
+                    end as previous,
                     max(date) as at
                 from content.daily_performance
                 where date > getvariable('as_of') - 14 and date <= getvariable('as_of')
@@ -350,6 +355,7 @@ PAGE = Page(
             marts=("engagement.assistant_daily",),
             per=Words("÷ requests of the date", "÷ 当日请求数"),
             logs=("operations/assistant_requests",),
+            wide=True,
         ),
     ),
 )

@@ -352,10 +352,15 @@ EXPERIMENTS = Page(
                     results.experiment_id || ' · ' || results.variant as arm,
                     results.source,
                     case
-                        when results.metric in ('ctr', 'retained_d7') then 'ratio'
+                        when results.metric in ('ctr', 'retained_d7') then 'points'
                         when results.metric = 'revenue' then 'money'
                         else 'number'
                     end as unit,
+                    case
+                        when results.metric in ('ctr', 'retained_d7') then 'ratio'
+                        when results.metric = 'revenue' then 'money'
+                        else 'number'
+                    end as mean_unit,
                     results.difference,
                     results.ci_low,
                     results.ci_high,
@@ -391,11 +396,11 @@ EXPERIMENTS = Page(
                 "difference_cuped": "@unit",
                 "sequential_low": "@unit",
                 "sequential_high": "@unit",
-                "control_mean": "@unit",
+                "control_mean": "@mean_unit",
                 "p_value": "p",
                 "p_holm": "p",
             },
-            hidden=("unit",),
+            hidden=("unit", "mean_unit"),
             metrics=(
                 "experiment_effect",
                 "experiment_effect_cuped",

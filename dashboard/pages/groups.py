@@ -122,7 +122,8 @@ PAGE = Page(
                     on today.source = recent.source and today.group_id = recent.group_id
                 left join dim.groups
                     on today.source = groups.source and today.group_id = groups.group_id
-                order by today.is_silent desc, today.members_close desc, today.source, today.group_id
+                order by
+                    today.is_silent desc, today.members_close desc, today.source, today.group_id
             """,
             chart={"kind": "list", "search": ["group_name", "source", "kind"]},
             metrics=(
@@ -176,8 +177,8 @@ PAGE = Page(
 
                 select
                     month,
-                    source,
-                    sum(members_open) filter (where nth = 1) as members_open,
+                    coalesce(source, '*') as source,
+                    coalesce(sum(members_open) filter (where nth = 1), 0) as members_open,
                     sum(joins) as joins,
                     sum(inferred_joins) as inferred_joins,
                     -sum(coalesce(leaves, 0)) as leaves,
@@ -189,8 +190,8 @@ PAGE = Page(
                     ) as members_close,
                     last_day(month) <= getvariable('as_of') as is_complete
                 from days
-                group by month, source
-                order by month desc, source
+                group by grouping sets ((month, source), (month))
+                order by month desc, days.source nulls first
             """,
             chart={
                 "kind": "bridge",
@@ -220,8 +221,18 @@ PAGE = Page(
             id="reach",
             title=Words("Reach ladder of broadcasts", "群发触达阶梯"),
             sql="""
-                with rungs as (
-                    unpivot engagement.broadcast_funnel
+                with observing as (
+                    select funnel.*
+                    from engagement.broadcast_funnel as funnel
+                    inner join dim.groups
+                        on
+                            funnel.source = groups.source
+                            and funnel.group_id = groups.group_id
+                            and groups.has_record
+                ),
+
+                rungs as (
+                    unpivot observing
                     on sent, delivered, read, clicked, converted, leaves_24h
                     into name rung value persons
                 ),
@@ -241,7 +252,7 @@ PAGE = Page(
                     select sources.source, names.rung, names.nth, sources.broadcasts
                     from (
                         select source, count(*) as broadcasts
-                        from engagement.broadcast_funnel
+                        from observing
                         group by source
                     ) as sources
                     cross join (
@@ -272,14 +283,15 @@ PAGE = Page(
                 "broadcast_conversion",
                 "broadcast_leave_rate",
             ),
-            marts=("engagement.broadcast_funnel",),
+            marts=("engagement.broadcast_funnel", "dim.groups"),
             per=Words(
                 "÷ persons targeted in the groups that observe the rung",
                 "÷ 可观测该级的群中被触达的目标人数",
             ),
             note=Words(
-                "A rung that a platform does not observe is —, not 0.",
-                "平台无法观测的一级显示 —，不是 0。",
+                "A rung that a platform does not observe is —, not 0. Groups without a record are "
+                "left out: what they observe is not known.",
+                "平台无法观测的一级显示 —，不是 0。无档案的群不计入：不知其可观测哪些级。",
             ),
             logs=("group/broadcasts", "group/deliveries"),
         ),
@@ -292,7 +304,7 @@ PAGE = Page(
                     from engagement.group_daily
                     where date = getvariable('as_of')
                     order by members_close desc, source, group_id
-                    limit 16
+                    limit 12
                 ),
 
                 named as (
@@ -339,11 +351,12 @@ PAGE = Page(
                 "value": "containment",
                 "names": True,
             },
+            formats={"containment": "ratio"},
             metrics=("group_containment", "group_jaccard"),
             marts=("engagement.group_overlap", "engagement.group_daily", "dim.groups"),
             per=Words(
-                "members in both ÷ members of the smaller group; the 16 largest groups",
-                "共同成员 ÷ 较小群成员；最大的 16 个群",
+                "members in both ÷ members of the smaller group; the 12 largest groups",
+                "共同成员 ÷ 较小群成员；最大的 12 个群",
             ),
             logs=("group/memberships",),
         ),

@@ -124,7 +124,10 @@ PAGE = Page(
                 )
                 select
                     sum(net) filter (where date > getvariable('as_of') - 28) as value,
-                    sum(net) filter (where date <= getvariable('as_of') - 28) as previous,
+                    case
+                        when (select min(date) from revenue.daily) <= getvariable('as_of') - 55
+                            then sum(net) filter (where date <= getvariable('as_of') - 28)
+                    end as previous,
                     max(getvariable('as_of')) as at,
                     list(net order by date) filter (where date > getvariable('as_of') - 28) as trend
                 from days

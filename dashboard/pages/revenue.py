@@ -13,7 +13,10 @@ def _last_28(column: str) -> str:
         )
         select
             sum(amount) filter (where date > getvariable('as_of') - 28) as value,
-            sum(amount) filter (where date <= getvariable('as_of') - 28) as previous,
+            case
+                when (select min(date) from revenue.daily) <= getvariable('as_of') - 55
+                    then sum(amount) filter (where date <= getvariable('as_of') - 28)
+            end as previous,
             max(getvariable('as_of')) as at,
             list(amount order by date) filter (where date > getvariable('as_of') - 28) as trend
         from days
@@ -143,17 +146,18 @@ PAGE = Page(
             sql="""
                 select
                     month,
-                    source,
-                    opening_minor,
-                    new_minor,
-                    expansion_minor,
-                    reactivation_minor,
-                    contraction_minor,
-                    churn_minor,
-                    closing_minor
+                    coalesce(source, '*') as source,
+                    cast(sum(opening_minor) as bigint) as opening_minor,
+                    cast(sum(new_minor) as bigint) as new_minor,
+                    cast(sum(expansion_minor) as bigint) as expansion_minor,
+                    cast(sum(reactivation_minor) as bigint) as reactivation_minor,
+                    cast(sum(contraction_minor) as bigint) as contraction_minor,
+                    cast(sum(churn_minor) as bigint) as churn_minor,
+                    cast(sum(closing_minor) as bigint) as closing_minor
                 from revenue.mrr_movements
                 where plan_id = '*'
-                order by month desc, source
+                group by grouping sets ((month, source), (month))
+                order by month desc, source nulls first
             """,
             chart={
                 "kind": "bridge",

@@ -51,6 +51,7 @@ AUDIENCE = Page(
             chart={"kind": "cards", "title": "pack", "badge": "status"},
             formats={"epsilon": "number", "delta": "p", "beta": "number", "t": "number"},
             metrics=(),
+            clock="published",
             marts=("audience.packs", "audience.attacks"),
             per=Words(
                 "a person's ε and δ in one version; no exact count of people is published",
@@ -91,6 +92,7 @@ AUDIENCE = Page(
             },
             formats={"epsilon_spent": "number", "delta_spent": "p"},
             metrics=(),
+            clock="published",
             marts=("audience.release_ledger",),
             per=Words(
                 "plain sum of the charges, an upper bound of what composition accounts for",
@@ -112,6 +114,7 @@ AUDIENCE = Page(
             chart={"kind": "list", "search": ["pack", "attack"]},
             formats={"value": "number", "gate": "number"},
             metrics=(),
+            clock="published",
             marts=("audience.attacks",),
             per=Words("what the attack reached against its gate", "攻击所得与其门槛"),
             limit=1_000,
@@ -131,7 +134,7 @@ AUDIENCE = Page(
                     groups,
                     is_randomised
                 from revenue.pack_uplift
-                where arm = 'pack'
+                where arm = 'pack' and groups > 0
                 order by pack
             """,
             chart={
@@ -141,6 +144,7 @@ AUDIENCE = Page(
                 "low": "difference_ci_low",
                 "high": "difference_ci_high",
                 "valid": "is_randomised",
+                "down_is_good": True,
             },
             formats={
                 "cac_difference": "money",
@@ -156,6 +160,7 @@ AUDIENCE = Page(
             ),
             logs=("operations/spend", "group/memberships"),
             limit=300,
+            wide=True,
         ),
     ),
 )
@@ -179,6 +184,7 @@ QUALITY = Page(
                     count(*) as denominator,
                     cast(max(checked_at) as date) as at
                 from quality.validations
+                where run = (select build_id from main._publish)
             """,
             format="ratio",
             metrics=(),
@@ -194,6 +200,7 @@ QUALITY = Page(
                     count(*) filter (where severity = 'critical') as denominator,
                     cast(max(checked_at) as date) as at
                 from quality.validations
+                where run = (select build_id from main._publish)
             """,
             format="count",
             metrics=(),
@@ -246,6 +253,7 @@ QUALITY = Page(
                     count(*) filter (where not success and severity = 'critical')
                         as critical_failures
                 from quality.validations
+                where run = (select build_id from main._publish)
                 group by stage
                 order by case stage
                     when 'raw' then 1 when 'staging' then 2 when 'intermediate' then 3
@@ -259,8 +267,30 @@ QUALITY = Page(
                 "stack": True,
             },
             metrics=(),
+            clock="published",
             marts=("quality.validations",),
-            per=Words("rules of the last build, a count", "上次构建的规则数"),
+            per=Words("rules of the published build, a count", "已发布构建的规则数"),
+            note=Words(
+                "The export gate judges the file after it is written: see `tandem status`.",
+                "发布门禁在文件写成后判定：见 `tandem status`。",
+            ),
+        ),
+        Figure(
+            id="freshness",
+            title=Words("Age of the newest record when loaded", "最新记录入库时的滞后"),
+            sql="""
+                select log, lag_seconds, last_occurred_at, last_loaded_at
+                from quality.freshness
+                order by lag_seconds desc nulls first, log
+            """,
+            chart={"kind": "hbar", "x": "log", "y": ["lag_seconds"]},
+            metrics=(),
+            clock="published",
+            marts=("quality.freshness",),
+            per=Words(
+                "time from the newest record to its load; — no record yet",
+                "最新记录距入库的时长；— 为尚无记录",
+            ),
         ),
         Figure(
             id="failed",
@@ -268,33 +298,18 @@ QUALITY = Page(
             sql="""
                 select severity, stage, table_name, expectation, column_name, observed
                 from quality.validations
-                where not success
+                where not success and run = (select build_id from main._publish)
                 order by
                     case severity when 'critical' then 1 when 'warning' then 2 else 3 end,
                     stage, table_name, expectation, column_name
             """,
             chart={"kind": "list", "search": ["table_name", "expectation"], "fine": True},
             metrics=(),
+            clock="published",
             marts=("quality.validations",),
             per=Words("verdicts, a count", "判定条数"),
             limit=500,
-        ),
-        Figure(
-            id="freshness",
-            title=Words("Age of the newest record when loaded", "最新记录入库时的滞后"),
-            sql="""
-                select log, lag_seconds / 3600.0 as lag_hours, last_occurred_at, last_loaded_at
-                from quality.freshness
-                order by lag_seconds desc nulls first, log
-            """,
-            chart={"kind": "hbar", "x": "log", "y": ["lag_hours"]},
-            formats={"lag_hours": "number"},
-            metrics=(),
-            marts=("quality.freshness",),
-            per=Words(
-                "hours from the newest record to its load; — no record yet",
-                "最新记录距入库的小时数；— 为尚无记录",
-            ),
+            wide=True,
         ),
         Figure(
             id="ingestion",
@@ -316,10 +331,12 @@ QUALITY = Page(
             """,
             chart={"kind": "list", "search": ["log"]},
             metrics=(),
+            clock="published",
             marts=("quality.ingestion",),
             per=Words(
                 "lines; read = accepted + rejected + duplicates", "行；读入 = 接受 + 拒收 + 重复"
             ),
+            wide=True,
         ),
         Figure(
             id="rejected",
@@ -332,6 +349,7 @@ QUALITY = Page(
             """,
             chart={"kind": "list", "search": ["log", "reason"]},
             metrics=(),
+            clock="published",
             marts=("quality.rejected",),
             per=Words("rejected lines by reason, a count", "按原因的拒收行数"),
             note=Words(
@@ -356,6 +374,7 @@ QUALITY = Page(
             """,
             chart={"kind": "list", "search": ["stage_pair"], "fine": True},
             metrics=(),
+            clock="published",
             marts=("quality.reconciliation",),
             per=Words(
                 "records; in = out + explained + unexplained", "记录；入 = 出 + 已解释 + 未解释"

@@ -19,7 +19,10 @@ PAGE = Page(
             sql="""
                 select
                     max(mau28) filter (where date = getvariable('as_of')) as value,
-                    max(mau28) filter (where date = getvariable('as_of') - 28) as previous,
+                    case
+                        when min(date) <= getvariable('as_of') - 55
+                            then max(mau28) filter (where date = getvariable('as_of') - 28)
+                    end as previous,
                     max(date) as at,
                     list(mau28 order by date)
                     filter (where date > getvariable('as_of') - 28) as trend
@@ -39,11 +42,16 @@ PAGE = Page(
             sql="""
                 select
                     sum(new_persons) filter (where date > getvariable('as_of') - 7) as value,
-                    sum(new_persons) filter (where date <= getvariable('as_of') - 7) as previous,
+                    case
+                        when min(date) <= getvariable('as_of') - 13
+                            then sum(new_persons) filter (
+                                where date between getvariable('as_of') - 13
+                                and getvariable('as_of') - 7
+                            )
+                    end as previous,
                     max(date) as at
                 from users.daily_active
                 where core = 'all' and source = '*' and is_complete
-                    and date > getvariable('as_of') - 14
             """,
             format="count",
             metrics=("new_active_persons",),
@@ -147,15 +155,22 @@ PAGE = Page(
             id="stickiness",
             title=Words("Stickiness", "用户黏性"),
             sql="""
-                select
-                    date,
-                    core,
-                    dau / nullif(mau28, 0) as stickiness,
-                    dau,
-                    mau28,
-                    is_complete
-                from users.daily_active
-                where source = '*' and date > getvariable('as_of') - 400
+                with days as (
+                    select
+                        date,
+                        core,
+                        dau / nullif(mau28, 0) as stickiness,
+                        dau,
+                        mau28,
+                        is_complete and date >= min(date) over (partition by core) + 27
+                            as is_complete
+                    from users.daily_active
+                    where source = '*'
+                )
+
+                select date, core, stickiness, dau, mau28, is_complete
+                from days
+                where date > getvariable('as_of') - 400
                 order by date, core
             """,
             chart={"kind": "line", "x": "date", "y": ["stickiness"], "by": "core"},

@@ -26,12 +26,12 @@
     range: ["{a}–{b} of {n}", "第 {a}–{b} 条，共 {n} 条"],
     nothing: ["Nothing matches.", "没有匹配项。"],
     loading: ["Loading …", "加载中……"],
-    incomplete: ["Dashed or hatched: not over yet, the number will change.",
-      "虚线或斜线：周期未结束，数字仍会变化。"],
+    incomplete: ["Dashed or hatched: the period or its window is not whole, the number will change.",
+      "虚线或斜线：周期或其窗口不完整，数字仍会变化。"],
     unobservable: ["—: not observable (or nobody to count); it is not 0.",
       "—：不可观测（或无人可计），并非 0。"],
     noValue: ["not observable", "不可观测"],
-    incompleteMark: ["not over", "未结束"],
+    incompleteMark: ["not whole", "不完整"],
     missing: ["The published file has no {what}. Update Tandem where it builds, then run `tandem build`.",
       "已发布文件中没有 {what}。请在构建端更新 Tandem，再运行 `tandem build`。"],
     unreadable: ["The published file was built by another version of Tandem. Run `tandem build`, then look again.",
@@ -56,6 +56,10 @@
     chartOf: ["Chart: {title}. {what}. The table below has the numbers.",
       "图表：{title}。{what}。数字见下方表格。"],
     series: ["{n} series, {m} points", "{n} 个系列，{m} 个点"],
+    notYet: ["Not observable yet: no window of it is over.", "尚不可观测：还没有窗口结束。"],
+    weekOf: ["the week of {date}", "{date} 当周"],
+    points: ["{n} pp", "{n} 个百分点"],
+    dayN: ["Day {n}", "第 {n} 天"],
     yes: ["yes", "是"],
     no: ["no", "否"],
     sources: ["Everything here is read from the published marts.", "全部数字读自已发布的集市表。"],
@@ -93,7 +97,7 @@
       if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
       else node.setAttribute(key, value === true ? "" : value);
     }
-    node.append(...children.flat().filter((child) => child !== null && child !== undefined));
+    node.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined));
     return node;
   }
 
@@ -133,7 +137,7 @@
   const LENGTHS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
 
   function length(seconds) {
-    const [size, unit] = LENGTHS.find(([least]) => Math.abs(seconds) >= least * (least === 60 ? 2 : 1)) || LENGTHS[3];
+    const [size, unit] = LENGTHS.find(([least]) => Math.abs(seconds) >= least) || LENGTHS[3];
     return intl("number", { style: "unit", unit, unitDisplay: "short", maximumSignificantDigits: 3 }).format(seconds / size);
   }
   function money(value, compact) {
@@ -157,12 +161,13 @@
         ? intl("number", { notation: "scientific", maximumFractionDigits: 1 }).format(value)
         : intl("number", { maximumFractionDigits: 4 }).format(value);
       case "ratio": return intl("number", { style: "percent", maximumFractionDigits: compact ? 1 : Math.abs(value) < 0.1 ? 2 : 1 }).format(value);
+      case "points": return say("points", { n: intl("number", { maximumSignificantDigits: compact ? 2 : 3 }).format(value * 100) });
       case "money": return money(value, compact);
       case "seconds": return length(value);
       case "ms": return value < 1000 ? intl("number", { style: "unit", unit: "millisecond", unitDisplay: "short", maximumFractionDigits: 0 }).format(value) : length(value / 1000);
-      case "date": return day(value, compact ? { month: "numeric", day: "numeric" } : { year: "numeric", month: "short", day: "numeric" });
+      case "date": return day(value, compact ? { month: "short", day: "numeric" } : { year: "numeric", month: "short", day: "numeric" });
       case "month": return day(value, { year: "numeric", month: "short" });
-      case "moment": return day(value, compact ? { month: "numeric", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }
+      case "moment": return day(value, compact ? { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" }
         : { year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
       case "bool": return say(value ? "yes" : "no");
       default: {
@@ -283,7 +288,9 @@
           const value = column.data[i];
           const text = shown.text(column.name, i);
           const tag = nth === 0 ? "th" : "td";
-          const cell = el(tag, { scope: nth === 0 ? "row" : null, class: isNumeric(column) ? "number" : null, dir: isNumeric(column) ? null : "auto" }, text);
+          const worded = column.format === "text";
+          const cell = el(tag, { scope: nth === 0 ? "row" : null, class: isNumeric(column) ? "number" : worded ? null : "short" },
+            worded ? el("span", { class: "cell", dir: "auto" }, text) : text);
           if (value === null) { cell.classList.add("none"); cell.append(el("span", { class: "hidden" }, ` ${say("noValue")}`)); }
           if (column.format === "bool") cell.classList.add(`is-${column.name}`, value ? "yes" : "no");
           if (nth === 0 && !complete) cell.append(el("span", { class: "mark" }, say("incompleteMark")));
@@ -353,16 +360,18 @@
     const kind = figure.chart.kind;
     const note = figure.note ? [el("p", { class: "note" }, prose(t(figure.note)))] : [];
     if (kind === "list") {
-      parts.push(table(figure, shown, { search: figure.chart.search || [], caption: title, rows: figure.deferred ? 25 : 12 }));
+      parts.push(table(figure, shown, { search: figure.chart.search || [], caption: title, rows: figure.deferred ? 20 : 12 }));
     } else if (kind === "cards") {
       parts.push(cards(figure, shown));
     } else {
+      const drawn = [...(Array.isArray(figure.chart.y) ? figure.chart.y : []), figure.chart.value, figure.chart.mid].filter(Boolean);
       if (!shown.rows.length) parts.push(el("p", { class: "trouble" }, say("empty")));
+      else if (drawn.length && drawn.every((name) => shown.rows.every((i) => shown.at(name, i) === null))) parts.push(el("p", { class: "trouble" }, say("notYet")));
       else if (kind === "heat") parts.push(heat(figure, shown, title));
       else parts.push(chart(figure, shown, title));
     }
-    if (shown.rows.some((i) => !shown.complete(i))) note.push(el("p", { class: "note key-incomplete" }, say("incomplete")));
-    const drawn = kind === "list" ? [...shown.columns.keys()] : [...(figure.chart.y || []), figure.chart.value, figure.chart.mid].flat().filter((name) => shown.columns.has(name));
+    const drawn = kind === "list" ? [...shown.columns.keys()] : [...(Array.isArray(figure.chart.y) ? figure.chart.y : []), ...(figure.chart.steps || []), figure.chart.value, figure.chart.mid].filter((name) => shown.columns.has(name));
+    if (shown.rows.some((i) => !shown.complete(i) && (!drawn.length || drawn.some((name) => shown.at(name, i) !== null)))) note.push(el("p", { class: "note key-incomplete" }, say("incomplete")));
     if (drawn.some((name) => shown.rows.some((i) => shown.at(name, i) === null))) note.push(el("p", { class: "note" }, say("unobservable")));
     if (figure.total > rows[0].length) {
       note.push(el("p", { class: "note" }, say("topOf", { n: write(rows[0].length, COUNT), m: write(figure.total, COUNT) })));
@@ -394,11 +403,12 @@
 
   function metaText(figure, shown) {
     const x = shown && figure.chart.x && shown.columns.get(figure.chart.x);
-    let date = site().as_of ? write(site().as_of, { format: "date" }) : null;
+    const clock = figure.clock === "published" ? site().published_at.slice(0, 10) : site().as_of;
+    let date = clock ? write(clock, { format: "date" }) : null;
     if (x && isTime(x) && shown.rows.length) {
       const last = shown.rows.reduce((most, i) => (x.data[i] > most ? x.data[i] : most), "");
       if (x.name === "month" || x.format === "moment" || last > "") {
-        date = x.name === "week_start" ? `${t(x.label)} ${write(last, x)}` : write(last, x);
+        date = x.name === "week_start" ? say("weekOf", { date: write(last, x) }) : write(last, x);
       }
     }
     return [...(date ? [el("span", { class: "date" }, `${say("to")} ${date}`), " · "] : []), t(figure.per)];
@@ -423,7 +433,7 @@
     const most = Math.max(...shown.rows.map((i) => shown.at(value, i) ?? 0), 0);
     const head = el("tr", {}, el("th", { scope: "col" }, names ? "" : shown.label(y)),
       order.map((name, nth) => el("th", { scope: "col", title: names ? shown.axis(x, name) : null },
-        names ? [el("span", { "aria-hidden": "true" }, String(nth + 1)), el("span", { class: "hidden" }, shown.axis(x, name))] : x === "day_n" ? `${shown.label(x)} ${name}` : shown.axis(x, name))));
+        names ? [el("span", { "aria-hidden": "true" }, String(nth + 1)), el("span", { class: "hidden" }, shown.axis(x, name))] : x === "day_n" ? say("dayN", { n: name }) : shown.axis(x, name))));
     const body = ys.map((row, nth) => el("tr", {},
       el("th", { scope: "row", dir: "auto" }, names ? `${nth + 1}  ${shown.axis(y, row)}` : shown.axis(y, row)),
       order.map((column) => {
@@ -433,8 +443,7 @@
         const cell = el("td", {}, found === null ? "—" : names && !found ? "·" : shown.text(value, i, true));
         if (found === null) { cell.classList.add("none"); cell.append(el("span", { class: "hidden" }, ` ${say("noValue")}`)); return cell; }
         const share = most > 0 ? Math.max(found, 0) / most : 0;
-        cell.style.setProperty("--heat", `${Math.round(share * 100)}%`);
-        cell.classList.toggle("hot", share > 0.55);
+        cell.style.setProperty("--heat", share.toFixed(3));
         if (!shown.complete(i)) cell.classList.add("incomplete");
         if (den) cell.title = `${shown.label(den)}: ${shown.text(den, i)}`;
         return cell;
@@ -500,7 +509,7 @@
     return {
       palette: [1, 2, 3, 4, 5, 6, 7, 8].map((n) => colour(`series-${n}`)),
       ink: colour("ink"), faint: colour("faint"), line: colour("line"), paper: colour("paper"),
-      good: colour("good"), bad: colour("bad"),
+      good: colour("good"), bad: colour("bad"), warn: colour("warn"),
       narrow: place.clientWidth < 480,
       still: matchMedia("(prefers-reduced-motion: reduce)").matches,
       incomplete: say("incompleteMark"),

@@ -14,7 +14,7 @@ window.tandemCharts = (spec, shown, tools) => {
     grid: { left: 8, right: 14, top: extra.legend ? 40 : 16, bottom: 8, containLabel: true },
     ...extra,
   });
-  const legend = (names) => (names.length > 1
+  const legend = (names) => (names.length > 1 || spec.by
     ? { type: "scroll", data: names.map((name) => ({ name })), top: 0, left: 0, right: 0, icon: "roundRect", itemWidth: 12, itemHeight: 8, textStyle: { color: ink }, pageTextStyle: { color: faint }, pageIconColor: ink, pageIconInactiveColor: line }
     : undefined);
   const tooltip = (extra) => ({
@@ -29,8 +29,18 @@ window.tandemCharts = (spec, shown, tools) => {
   const value = (name, extra = {}) => ({
     type: "value",
     axisLabel: { ...font, hideOverlap: true, formatter: (number) => shown.axis(name, number, true) },
-    splitLine: { lineStyle: { color: line } }, splitNumber: 4, ...extra,
+    splitLine: { lineStyle: { color: line } }, splitNumber: 4,
+    ...extra,
   });
+  /** A share does not go beyond all: the axis of a measure whose greatest value is `most`. */
+  const whole = (name, most) => (shown.columns.get(name).format === "ratio" && (most <= 0 || (most <= 1.000001 && most > 0.82)) ? { max: 1, interval: 0.25 } : {});
+  const most = (all, xs) => Math.max(0, ...xs.map((x) => {
+    const found = all.map((one) => { const i = one.rows.get(x); return (i === undefined ? 0 : shown.at(one.column, i)) ?? 0; });
+    return spec.stack ? found.reduce((sum, n) => sum + Math.max(n, 0), 0) : Math.max(...found);
+  }));
+  // Names stay, dates make room for each other.
+  const few = (name, values) => (!/^\d{4}-/.test(String(values[0])) && values.length <= 10
+    ? { axisLabel: { ...font, fontSize: 11, interval: 0, rotate: tools.narrow && values.length > 4 ? 35 : 0, formatter: (text, i) => isolate(short(shown.axis(name, values[i], true), 16)) } } : {});
 
   /** One series a value of `by` and measure: name, column, and x to row. */
   function groups() {
@@ -75,17 +85,20 @@ window.tandemCharts = (spec, shown, tools) => {
         found[0].markLine = { silent: true, symbol: "none", label: { formatter: shown.axis(one.column, spec.mark), color: tools.bad, position: "insideEndTop" }, lineStyle: { color: tools.bad, type: "solid" }, data: [{ yAxis: spec.mark }] };
       }
       if (xs.some((x) => open(one, x))) {
-        // From the last point that is over, so that the dashes start where the line ends.
-        const dashed = xs.map((x, k) => (open(one, x) || (k + 1 < xs.length && open(one, xs[k + 1])) ? at(one, x) : null));
-        found.push({ ...common, ...area, stack: undefined, areaStyle: undefined, data: dashed, showSymbol: true, symbol: "emptyCircle", lineStyle: { width: 2, type: [5, 4] } });
+        // To its whole neighbours, so that the dashes begin and end where the line does.
+        const dashed = xs.map((x, k) => (open(one, x) || (k + 1 < xs.length && open(one, xs[k + 1])) || (k > 0 && open(one, xs[k - 1])) ? at(one, x) : null));
+        // A whole neighbour has its own mark already.
+        const marked = xs.map((x, k) => (dashed[k] === null ? null : { value: dashed[k], symbol: open(one, x) ? "emptyCircle" : "none" }));
+        found.push({ ...common, ...area, stack: undefined, areaStyle: undefined, data: marked, showSymbol: xs.filter((x) => open(one, x)).length < 10, lineStyle: { width: 2, type: [5, 4] } });
       }
       return found;
     });
     return base({
       legend: legend(all.map((one) => one.name)),
       tooltip: tip(all, xs),
-      xAxis: category(spec.x, xs, { boundaryGap: xs.length < 2 }),
-      yAxis: value(spec.y[0], spec.log ? { type: "log" } : {}),
+      xAxis: category(spec.x, xs, { boundaryGap: xs.length < 2 || Boolean(spec.dots) }),
+      // Base 60: seconds, minutes, hours.
+      yAxis: value(spec.y[0], spec.log ? { type: "log", logBase: 60 } : whole(spec.y[0], most(all, xs))),
       series,
     });
   }
@@ -111,10 +124,10 @@ window.tandemCharts = (spec, shown, tools) => {
     if (lying) {
       // Nothing is drawn for what cannot be observed; it says so where the bar would begin.
       const none = xs.filter((x) => all.every((one) => one.rows.get(x) === undefined || shown.at(one.column, one.rows.get(x)) === null));
-      if (none.length) series.push({ type: "scatter", symbolSize: 1, itemStyle: { opacity: 0 }, silent: true, data: none.map((x) => [0, String(x)]), label: { show: true, position: "right", formatter: "—", color: faint, fontSize: 13 } });
+      if (none.length) series.push({ type: "scatter", symbolSize: 1, itemStyle: { color: "transparent" }, silent: true, data: none.map((x) => [0, String(x)]), label: { show: true, position: "right", formatter: "—", color: faint, fontSize: 13 } });
     }
-    const names = category(spec.x, xs, lying ? { inverse: true, axisLabel: { color: ink, fontSize: 12, interval: 0, formatter: (text, i) => isolate(short(shown.axis(spec.x, xs[i]), tools.narrow ? 16 : 30)) } } : {});
-    const sizes = value(spec.y[0], lying ? { splitNumber: 3 } : {});
+    const names = category(spec.x, xs, lying ? { inverse: true, axisLabel: { color: ink, fontSize: 12, interval: 0, formatter: (text, i) => isolate(short(shown.axis(spec.x, xs[i]), tools.narrow ? 16 : 30)) } } : few(spec.x, xs));
+    const sizes = value(spec.y[0], { ...(lying ? { splitNumber: 3 } : {}), ...whole(spec.y[0], most(all, xs)) });
     const option = base({ legend: legend(all.map((one) => one.name)), tooltip: tip(all, xs), xAxis: lying ? sizes : names, yAxis: lying ? names : sizes, series });
     if (lying) option.grid.right = 56;
     return option;
@@ -172,7 +185,7 @@ window.tandemCharts = (spec, shown, tools) => {
     return base({
       tooltip: tooltip({ trigger: "item", formatter: (item) => tools.tooltip(item.dataType === "edge" ? `${word(item.data.source)} → ${word(item.data.target)}` : word(item.name), [[null, shown.label(spec.value), shown.axis(spec.value, item.value)]]) }),
       series: [{
-        type: "sankey", left: 4, right: 4, top: 10, bottom: 10, nodeGap: 12, nodeWidth: 14, layoutIterations: 0, draggable: false, emphasis: { focus: "adjacency" },
+        type: "sankey", animation: false, left: 4, right: 4, top: 10, bottom: 10, nodeGap: 12, nodeWidth: 14, layoutIterations: 0, draggable: false, emphasis: { focus: "adjacency" },
         data: nodes,
         links: shown.rows.map((i) => ({ source: `from ${shown.at(spec.from, i)}`, target: `to ${shown.at(spec.to, i)}`, value: shown.at(spec.value, i) })),
         label: { color: ink, fontSize: 12, formatter: (item) => `${word(item.name)} ${shown.axis(spec.value, item.value)}` },
@@ -183,32 +196,35 @@ window.tandemCharts = (spec, shown, tools) => {
 
   function intervals() {
     const labels = shown.rows.map((i) => shown.at(spec.label, i));
-    const data = shown.rows.map((i, nth) => [shown.at(spec.mid, i), nth, shown.at(spec.low, i), shown.at(spec.high, i), shown.at(spec.valid, i) ? 1 : 0])
-      .filter((row) => row[0] !== null);
-    const all = data.flatMap((row) => [row[0], row[2], row[3]]).filter((x) => x !== null);
-    const colour = (row) => (!row[4] ? faint : row[2] > 0 ? tools.good : row[3] < 0 ? tools.bad : palette[0]);
+    const rows = shown.rows.map((i) => [shown.at(spec.mid, i), shown.at(spec.low, i), shown.at(spec.high, i), shown.at(spec.valid, i)]);
+    const all = rows.flatMap((row) => row.slice(0, 3)).filter((x) => x !== null);
+    const [up, down] = spec.down_is_good ? [tools.bad, tools.good] : [tools.good, tools.bad];
+    const sure = (row) => row[1] !== null && row[2] !== null;
+    const colour = (row) => (!row[3] ? faint : sure(row) && row[1] > 0 ? up : sure(row) && row[2] < 0 ? down : palette[0]);
     const first = shown.rows[0];
     return base({
-      tooltip: tooltip({ trigger: "item", formatter: (item) => { const i = shown.rows[item.data[1]]; return tools.tooltip(shown.text(spec.label, i), [spec.mid, spec.low, spec.high, spec.valid].map((name) => [null, shown.label(name), shown.text(name, i)])); } }),
+      tooltip: tooltip({ trigger: "item", formatter: (item) => { const i = shown.rows[item.dataIndex]; return tools.tooltip(shown.text(spec.label, i), [spec.mid, spec.low, spec.high, spec.valid].map((name) => [null, shown.label(name), shown.text(name, i)])); } }),
       grid: { left: 8, right: 18, top: 12, bottom: 8, containLabel: true },
-      xAxis: value(spec.mid, { min: Math.min(0, ...all), max: Math.max(0, ...all), boundaryGap: ["5%", "5%"], axisLabel: { ...font, hideOverlap: true, formatter: (number) => writeLike(number) }, scale: false }),
+      xAxis: value(spec.mid, { min: 1.08 * Math.min(0, ...all), max: 1.08 * Math.max(0, ...all), axisLabel: { ...font, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: (number) => writeLike(number) }, scale: false }),
       yAxis: category(spec.label, labels, { inverse: true, axisLabel: { color: ink, fontSize: 12, interval: 0, formatter: (text, i) => isolate(short(shown.axis(spec.label, labels[i]), tools.narrow ? 16 : 30)) } }),
       series: [{
         type: "custom",
-        data,
-        encode: { x: [0, 2, 3], y: 1 },
+        data: rows.map((row, nth) => [row[0] ?? 0, nth]),
+        encode: { x: 0, y: 1 },
         markLine: { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: faint, type: "solid" }, data: [{ xAxis: 0 }] },
         renderItem: (params, api) => {
-          const row = data[params.dataIndex];
-          const mid = api.coord([row[0], row[1]]);
+          const row = rows[params.dataIndex];
+          const nth = params.dataIndex;
+          const mid = api.coord([row[0] ?? 0, nth]);
+          if (row[0] === null) return { type: "text", x: mid[0] + 6, y: mid[1], style: { text: "—", fill: faint, verticalAlign: "middle" } };
           const parts = [];
-          if (row[2] !== null && row[3] !== null) {
-            const [a, b] = [api.coord([row[2], row[1]]), api.coord([row[3], row[1]])];
-            const style = { stroke: colour(row), lineWidth: 2, lineDash: row[4] ? null : [4, 3] };
+          if (sure(row)) {
+            const [a, b] = [api.coord([row[1], nth]), api.coord([row[2], nth])];
+            const style = { stroke: colour(row), lineWidth: 2, lineDash: row[3] ? null : [4, 3] };
             parts.push({ type: "line", shape: { x1: a[0], y1: a[1], x2: b[0], y2: b[1] }, style },
               ...[a, b].map((end) => ({ type: "line", shape: { x1: end[0], y1: end[1] - 5, x2: end[0], y2: end[1] + 5 }, style: { ...style, lineDash: null } })));
           }
-          parts.push({ type: "circle", shape: { cx: mid[0], cy: mid[1], r: 5 }, style: { fill: row[4] ? colour(row) : paper, stroke: colour(row), lineWidth: 2 } });
+          parts.push({ type: "circle", shape: { cx: mid[0], cy: mid[1], r: 5 }, style: { fill: row[3] ? colour(row) : paper, stroke: colour(row), lineWidth: 2 } });
           return { type: "group", children: parts };
         },
       }],

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from dashboard import write_site
 from orchestration.build import run_publish, run_report
 from orchestration.defs import gates
 from orchestration.defs.raw import FRESHNESS
@@ -13,10 +14,11 @@ from orchestration.errors import TandemError
 
 SERVED_PARQUET = dg.AssetKey(["serving", "marts_parquet"])
 REPORT = dg.AssetKey(["serving", "quality_report"])
+DASHBOARD = dg.AssetKey(["serving", "dashboard"])
 
 
 def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
-    """The publish step, which depends on every mart, and the report."""
+    """The publish step, which depends on every mart, the report and the dashboard."""
     marts = sorted(spec.key for spec in layers[-1].specs)
 
     @dg.multi_asset(
@@ -89,4 +91,35 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
         path = run_report(the_build(context))
         return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(path)})
 
-    return [publish, quality_report]
+    @dg.asset(
+        key=DASHBOARD,
+        deps=[gates.SERVED],
+        group_name="serving",
+        kinds={"html"},
+        owners=OWNERS,
+        description=(
+            "A static site of the published marts, in English and Chinese. | "
+            "已发布集市表的静态站点，中英双语。"
+        ),
+        required_resource_keys={"build"},
+        output_required=False,
+        pool=POOL,
+    )
+    def dashboard(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        try:
+            site = write_site(the_build(context).settings)
+        except (TandemError, OSError) as error:
+            # What is published stays so, and `tandem serve` writes the site again.
+            context.log.warning(f"the dashboard was not written: {error}")
+            return
+        yield dg.MaterializeResult(
+            metadata={
+                "path": dg.MetadataValue.path(site.path),
+                "version": site.version,
+                "figures": site.figures,
+                "figures_without_data": ", ".join(site.without) or "none",
+                "bytes": site.bytes,
+            }
+        )
+
+    return [publish, quality_report, dashboard]

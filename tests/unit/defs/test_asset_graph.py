@@ -61,7 +61,7 @@ def test_every_raw_log_every_model_and_every_target_is_an_asset(
     expected |= {key(node) for node in models(manifest)}
     expected |= {
         dg.AssetKey(["serving", name])
-        for name in ("marts_duckdb", "marts_parquet", "quality_report")
+        for name in ("marts_duckdb", "marts_parquet", "quality_report", "dashboard")
     }
     ledgers = {found for found in graph.executable_asset_keys if found.path[0] in ("control",)}
     ledgers |= {dg.AssetKey(["quarantine", "lines"])}
