@@ -77,15 +77,8 @@ def _scrub(connection: duckdb.DuckDBPyConnection, journal: Journal) -> dict[str,
             _merge_states(connection, contract)
         if changed:
             rows[log] = changed
-    payees = connection.execute(
-        """
-        update control.payout_payees as payees set id = e.replacement_id
-        from erased_ids as e
-        where payees.id_kind = e.id_kind and payees.source = e.source and payees.id = e.id
-        """
-    ).fetchone()
-    if payees and payees[0]:
-        rows["payout_payees"] = payees[0]
+    if paid := _strike_out_payee(connection):
+        rows["payout_ledger"] = paid
     if lines := _blank_quarantine(connection, Scrubber(journal)):
         rows["quarantine"] = lines
     for file in journal.files:
@@ -107,6 +100,31 @@ def _scrub(connection: duckdb.DuckDBPyConnection, journal: Journal) -> dict[str,
             )
     check_sums(connection)
     return rows
+
+
+def _strike_out_payee(connection: duckdb.DuckDBPyConnection) -> int:
+    """Take the person's name and its salts from the payout ledger, whose hashes hold neither.
+
+    Before the build, so that nothing is posted to move money from one name to the other.
+    """
+    connection.execute(
+        """
+        create or replace temp table struck_out as
+        select distinct payees.payee
+        from control.payout_payees as payees
+        inner join erased_ids using (id_kind, source, id)
+        """
+    )
+    row = connection.execute(
+        """
+        update control.payout_ledger set payee = '(erased)', salt = null
+        where payee in (select payee from struck_out)
+        """
+    ).fetchone()
+    connection.execute(
+        "delete from control.payout_payees where payee in (select payee from struck_out)"
+    )
+    return int(row[0]) if row else 0
 
 
 def _note_file(

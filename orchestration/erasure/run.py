@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from orchestration.build import Observer
 
 Tell = Callable[[str], None]
+Build = Callable[[Settings], object]
 KINDS = ("account", "member")
 
 
@@ -104,11 +105,13 @@ def erase(
     dry_run: bool = False,
     observer: Observer | None = None,
     tell: Tell | None = None,
+    build: Build | None = None,
 ) -> ErasureReport:
     """Erase the person that an id belongs to, or with `only_id` that id alone.
 
     Builds and publishes, searches everything, and writes a receipt. Asked again after a kill it
     goes on; asked again after it is done it does nothing, unless a file brought the id back.
+    `build` is what makes and publishes the marts, by default `run_build`.
     Raises SettingsError for an id that is not known or not told apart from another, TandemError
     when a landing file cannot be rewritten (nothing was changed then), when the build fails, or
     when the search still finds something.
@@ -129,11 +132,15 @@ def erase(
                 return _dry_run(settings, pending)
             journals.write(settings, pending)
         _change(settings, pending, tell or _silent)
-    return _finish(settings, pending, observer, tell or _silent)
+    return _finish(settings, pending, build or _builder(observer), tell or _silent)
 
 
 def resume(
-    settings: Settings, *, observer: Observer | None = None, tell: Tell | None = None
+    settings: Settings,
+    *,
+    observer: Observer | None = None,
+    tell: Tell | None = None,
+    build: Build | None = None,
 ) -> ErasureReport | None:
     """Go on with the erasure that was interrupted; None if there is none."""
     with build_lock(settings):
@@ -141,7 +148,7 @@ def resume(
         if pending is None:
             return None
         _change(settings, pending, tell or _silent)
-    return _finish(settings, pending, observer, tell or _silent)
+    return _finish(settings, pending, build or _builder(observer), tell or _silent)
 
 
 def list_erasures(settings: Settings) -> list[Erasure]:
@@ -177,13 +184,20 @@ def _plan(
         kinds = [id_kind] if id_kind else list(KINDS)
         ids = _ids_of(connection, source, number, kinds, only_id)
         if ids is None:
-            marks = _any_of(tombstone(settings, kind, source, number) for kind in kinds)
-            if not _count(connection, f"control.tombstones where tombstone in {marks}"):
+            ids = [
+                (kind, source, number)
+                for kind in kinds
+                if _count(
+                    connection,
+                    "control.tombstones where tombstone = "
+                    + literal(tombstone(settings, kind, source, number)),
+                )
+            ]
+            if not ids:
                 raise SettingsError(
                     f"no {' or '.join(kinds)} of that id in source {source}. The source and the "
                     "id must be written as the records have them"
                 )
-            ids = [(kind, source, number) for kind in kinds]
             again = Journal(number=0, requested_at="", ids=_marked(settings, ids))
             if keep_landing or not _rewriter(settings, connection, again).is_anywhere():
                 return None
@@ -402,18 +416,22 @@ def _go_to(settings: Settings, journal: Journal, stage: journals.Stage) -> None:
     journals.write(settings, journal)
 
 
-def _finish(
-    settings: Settings, journal: Journal, observer: Observer | None, tell: Tell
-) -> ErasureReport:
+def _builder(observer: Observer | None) -> Build:
+    from orchestration.build import run_build
+
+    return lambda settings: run_build(settings, observer=observer)
+
+
+def _finish(settings: Settings, journal: Journal, build: Build, tell: Tell) -> ErasureReport:
     """Build, drop, compact, search, and write the receipt."""
-    from orchestration.build import nothing_new, run_build
+    from orchestration.build import nothing_new
 
     with build_lock(settings):
         sweep(settings)
         is_built = nothing_new(settings) is not None
     if not is_built:
         try:
-            run_build(settings, observer=observer)
+            build(settings)
         except TandemError as error:
             error.args = (f"{error}. The erasure is not done: `tandem erase --resume` goes on",)
             raise

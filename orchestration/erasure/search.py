@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from orchestration.contracts import contracts
 from orchestration.erasure.journal import Journal, journal_path
 from orchestration.erasure.landing import WORD, Rewriter, other_files, pattern, ready_files
 from orchestration.ingest.checks import quote
@@ -61,16 +60,18 @@ class Wanted:
             unique=frozenset((bounded | loose) - set(journal.parts)),
         )
 
-    def sql(self, column: str, *, alone: bool = True) -> str:
-        """A condition over a text column; without `alone`, parts of longer values count too."""
-        parts = [f"{column} in (select value from temp.main.wanted)"]
+    def sql(self, columns: Sequence[str], *, alone: bool = True) -> str:
+        """A condition over text columns; without `alone`, parts of longer values count too."""
+        parts = [f"{column} in (select value from temp.main.wanted)" for column in columns]
         alternatives = []
         if self.bounded:
             either = "|".join(sorted(map(escape, self.bounded)))
             alternatives.append(f"(?:^|[^{WORD}])(?:{either})(?:$|[^{WORD}])" if alone else either)
         alternatives += sorted(map(escape, self.loose))
         if alternatives:
-            parts.append(f"regexp_matches({column}, {literal('|'.join(alternatives))})")
+            # One look at a whole row: the pattern costs more than the text.
+            row = f"concat_ws(chr(10), {', '.join(columns)})"
+            parts.append(f"regexp_matches({row}, {literal('|'.join(alternatives))})")
         return f"({' or '.join(parts)})"
 
     def fill(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -93,19 +94,18 @@ def find_common(connection: duckdb.DuckDBPyConnection, journal: Journal) -> None
     texts = pattern(wanted.bounded, wanted.loose)
     parts = pattern((), wanted.bounded | wanted.loose)
     common, inside = set(journal.common), set(journal.parts)
-    for contract in contracts().values():
-        for name, _ in _text_columns(connection, "raw", contract.table):
-            rows = connection.execute(
-                f"select distinct {quote(name)} from raw.{contract.table} "
-                f"where {wanted.sql(quote(name), alone=False)}"
-            ).fetchall()
-            for (cell,) in rows:
-                if cell in wanted.exact:
-                    common.add(cell)
-                if texts is not None:
-                    common.update(match[0] for match in texts.finditer(cell))
-                if parts is not None:
-                    inside.update(match[0] for match in parts.finditer(cell))
+    for (_, table), columns in _text_columns(connection, "raw").items():
+        condition = wanted.sql(columns, alone=False)
+        rows = connection.execute(
+            f"select distinct unnest([{', '.join(columns)}]) from raw.{table} where {condition}"
+        ).fetchall()
+        for (cell,) in rows:
+            if cell in wanted.exact:
+                common.add(cell)
+            if texts is not None:
+                common.update(match[0] for match in texts.finditer(cell or ""))
+            if parts is not None:
+                inside.update(match[0] for match in parts.finditer(cell or ""))
     journal.common, journal.parts = sorted(common), sorted(inside)
 
 
@@ -188,24 +188,10 @@ def _search_database(
         connection.execute("set enable_progress_bar = false")
         connection.execute(f"attach {literal(path)} as searched (read_only)")
         wanted.fill(connection)
-        tables = connection.execute(
-            "select schema_name, table_name from duckdb_tables() "
-            "where database_name = 'searched' order by all"
-        ).fetchall()
-        for schema, table in tables:
+        for (schema, table), columns in _text_columns(connection, None, "searched").items():
             found.tables += 1
-            columns = [
-                f"cast({quote(column)} as varchar)"
-                for column, _ in _text_columns(connection, schema, table, "searched")
-            ]
-            _search_table(
-                connection,
-                f"searched.{quote(schema)}.{quote(table)}",
-                columns,
-                f"{name}: {schema}.{table}",
-                wanted,
-                found,
-            )
+            where = f"searched.{quote(schema)}.{quote(table)}"
+            _search_table(connection, where, columns, f"{name}: {schema}.{table}", wanted, found)
 
 
 def _search_parquet(path: Path, name: str, wanted: Wanted, found: Found) -> None:
@@ -224,30 +210,39 @@ def _search_parquet(path: Path, name: str, wanted: Wanted, found: Found) -> None
 def _search_table(
     connection: duckdb.DuckDBPyConnection,
     table: str,
-    columns: Iterable[str],
+    columns: Sequence[str],
     name: str,
     wanted: Wanted,
     found: Found,
 ) -> None:
-    conditions = " or ".join(wanted.sql(column) for column in columns)
-    if conditions:
-        row = connection.execute(f"select count(*) from {table} where {conditions}").fetchone()
+    if columns:
+        row = connection.execute(
+            f"select count(*) from {table} where {wanted.sql(columns)}"
+        ).fetchone()
         if row and row[0]:
             found.places.append(f"{name} ({row[0]} rows)")
 
 
 def _text_columns(
-    connection: duckdb.DuckDBPyConnection, schema: str, table: str, database: str | None = None
-) -> list[tuple[str, str]]:
-    where = f"= {literal(database)}" if database else "= current_database()"
-    return connection.execute(
+    connection: duckdb.DuckDBPyConnection, schema: str | None, database: str | None = None
+) -> dict[tuple[str, str], list[str]]:
+    """(schema, table) to its columns that hold text, as text; tables without rows left out."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for where, table, column, kind in connection.execute(
         f"""
-        select column_name, data_type from duckdb_columns()
-        where database_name {where} and schema_name = {literal(schema)}
-            and table_name = {literal(table)} and contains(data_type, 'VARCHAR')
-        order by column_index
+        select columns.schema_name, columns.table_name, columns.column_name, columns.data_type
+        from duckdb_columns() as columns
+        inner join duckdb_tables() as tables using (database_oid, schema_oid, table_oid)
+        where columns.database_name = {literal(database) if database else "current_database()"}
+            and columns.schema_name = coalesce({literal(schema) if schema else "null"},
+                columns.schema_name)
+            and contains(columns.data_type, 'VARCHAR') and tables.estimated_size > 0
+        order by 1, 2, columns.column_index
         """
-    ).fetchall()
+    ).fetchall():
+        text = quote(column) if kind == "VARCHAR" else f"cast({quote(column)} as varchar)"
+        found.setdefault((where, table), []).append(text)
+    return found
 
 
 def _is_in_bytes(pieces: Iterable[bytes], wanted: Wanted, *, binary: bool) -> bool:
