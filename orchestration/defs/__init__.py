@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.defs import gates, jobs, models, raw, serving
+from orchestration.defs import audience, gates, jobs, models, raw, serving
 from orchestration.defs.resources import build_resource
 from orchestration.settings import Settings, load_settings
 from orchestration.transform import ensure_manifest
@@ -31,11 +31,17 @@ def build_defs(
             *raw.assets(),
             *layers,
             *serving.assets(layers),
+            *audience.assets(settings),
         ],
         asset_checks=gates.checks(),
-        jobs=[*jobs.jobs(settings), jobs.live_job()],
+        jobs=[
+            *jobs.jobs(settings),
+            jobs.live_job(),
+            *audience.audience_job(settings),
+            audience.expiry_job(),
+        ],
         sensors=[jobs.landing_sensor(), jobs.live_landing_sensor()],
-        schedules=[jobs.daily_schedule(settings)],
+        schedules=[jobs.daily_schedule(settings), audience.expiry_schedule(settings)],
         resources={"build": build_resource, **(overrides or {})},
         # One process a run: one writer, one dbt manifest, one import of everything.
         executor=dg.in_process_executor,

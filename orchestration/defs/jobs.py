@@ -5,6 +5,7 @@ import hashlib
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
+from orchestration.defs.audience import GROUP as PACKS
 from orchestration.defs.raw import DATES, WINDOW
 from orchestration.defs.resources import FULL_REFRESH_TAG, POOL
 from orchestration.errors import TandemError
@@ -15,7 +16,8 @@ from orchestration.settings import Settings, load_settings
 
 def jobs(settings: Settings) -> list[UnresolvedAssetJobDefinition]:
     """`build`, `full_refresh`, and `backfill` over business dates."""
-    everything = dg.AssetSelection.all()
+    # A pack is released by its own job alone: each release costs budget.
+    everything = dg.AssetSelection.all() - dg.AssetSelection.groups(PACKS)
     ordinary = everything - dg.AssetSelection.assets(WINDOW)
     return [
         dg.define_asset_job(

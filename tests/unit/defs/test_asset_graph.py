@@ -15,6 +15,7 @@ from data_quality.checks import list_expectations
 from data_quality.runner import Outcome
 from orchestration.contracts import contracts
 from orchestration.defs import build_defs
+from orchestration.defs.audience import check_result
 from orchestration.defs.gates import SERVED, check_results
 from orchestration.defs.models import TESTS
 from orchestration.defs.resources import POOL, instance_path
@@ -50,6 +51,9 @@ def models(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [node for node in manifest["nodes"].values() if node["resource_type"] in kinds]
 
 
+PACKS = ("channel_region_week", "high_value_lookalikes", "interest_seeds")
+
+
 def key(node: dict[str, Any]) -> dg.AssetKey:
     return dg.AssetKey([node["schema"], node["alias"] or node["name"]])
 
@@ -63,6 +67,7 @@ def test_every_raw_log_every_model_and_every_target_is_an_asset(
         dg.AssetKey(["serving", name])
         for name in ("marts_duckdb", "marts_parquet", "quality_report", "dashboard")
     }
+    expected |= {dg.AssetKey(["exports", name]) for name in PACKS}
     ledgers = {found for found in graph.executable_asset_keys if found.path[0] in ("control",)}
     ledgers |= {dg.AssetKey(["quarantine", "lines"])}
     assert graph.executable_asset_keys - ledgers == expected
@@ -173,13 +178,14 @@ def test_jobs_schedule_and_sensor(definitions: dg.Definitions, settings: Setting
     assert steps["build"] == steps["full_refresh"] == steps["backfill"] - {window}
     assert window in steps["backfill"]
     assert definitions.resolve_job_def("full_refresh").tags["tandem/full_refresh"] == "true"
-    (schedule,) = definitions.schedules or []
-    assert isinstance(schedule, dg.ScheduleDefinition)
-    assert (schedule.cron_schedule, schedule.execution_timezone, schedule.job_name) == (
-        "0 3 * * *",
-        settings.timezone,
-        "build",
-    )
+    schedules = [s for s in definitions.schedules or [] if isinstance(s, dg.ScheduleDefinition)]
+    assert [(s.cron_schedule, s.execution_timezone, s.job_name) for s in schedules] == [
+        ("0 3 * * *", settings.timezone, "build"),
+        ("30 4 * * *", settings.timezone, "audience_expiry"),
+    ]
+    assert {s.default_status for s in schedules} == {dg.DefaultScheduleStatus.STOPPED}
+    expiry = definitions.resolve_job_def("audience_expiry").nodes
+    assert [node.name for node in expiry] == ["remove_expired_packs"]
     assert [node.name for node in definitions.resolve_job_def("live").nodes] == [
         "refresh_live_board"
     ]
@@ -189,6 +195,41 @@ def test_jobs_schedule_and_sensor(definitions: dg.Definitions, settings: Setting
         "live_landing": "live",
     }
     assert {sensor.default_status for sensor in sensors} == {dg.DefaultSensorStatus.STOPPED}
+
+
+def test_packs_are_released_by_their_own_job_alone(
+    definitions: dg.Definitions, graph: Any, manifest: dict[str, Any]
+) -> None:
+    packs = {f"exports__{name}" for name in PACKS}
+    jobs = {
+        job.name: {node.name for node in job.nodes} for job in definitions.resolve_all_job_defs()
+    }
+    assert jobs["audience"] == packs
+    assert not any(jobs[name] & packs for name in ("build", "full_refresh", "backfill", "live"))
+    # In turn with every other writer: the ledger stands in the warehouse.
+    nodes = definitions.resolve_job_def("audience").nodes
+    assert {node.definition.pool for node in nodes} == {POOL}
+    tables = {key(node) for node in models(manifest)}
+    for name in PACKS:
+        pack = graph.get(dg.AssetKey(["exports", name]))
+        assert SERVED in pack.parent_keys
+        assert pack.parent_keys - {SERVED} <= tables
+        (check,) = (found for found in graph.asset_check_keys if found.asset_key == pack.key)
+        assert (check.name, graph.get(check).blocking) == ("attacks", True)
+
+
+def test_a_pack_s_verdict_names_the_attacks_that_succeeded() -> None:
+    pack = dg.AssetKey(["exports", "seeds"])
+    fine = {"id": "coins", "value": 0.0, "gate": 0.5, "pass": True}
+    assert check_result(pack, [fine]).passed
+    assert not check_result(pack, []).passed
+    broken = check_result(pack, [fine, fine | {"id": "linkage", "value": 1.0, "pass": False}])
+    assert not broken.passed
+    assert {name: value.value for name, value in broken.metadata.items()} == {
+        "attacks": 2,
+        "failed": 1,
+        "linkage": "1, gate 0.5",
+    }
 
 
 @pytest.mark.parametrize("number", [0, 1])
