@@ -264,7 +264,7 @@ class Killed(BaseException):
     """Stands for the process's end."""
 
 
-@pytest.mark.parametrize("step", ["prepared", "scrub", "swap", "end"])
+@pytest.mark.parametrize("step", ["scrub", "swap", "end"])
 def test_killed_anywhere_it_ends_the_same(
     step: str, before: Settings, after: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
