@@ -54,7 +54,12 @@ _AMOUNT, _TIMES, _FACTOR = f"decimal(18, {FRACTION_DIGITS})", "decimal(16, 4)", 
 _DECIMAL = rf"^[+-]?\d+(\.\d{{1,{FRACTION_DIGITS}}}0*)?$"
 _TIMES_DECIMAL = r"^[+-]?\d+(\.\d{1,4}0*)?$"
 _OFFSET = r"([zZ]|[+-]\d{2}(:?\d{2})?)$"
-_EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}
+# Decimals of 18 digits are far faster to read than longer ones, and hold any such time.
+_EPOCHS = {
+    "epoch_s": ("decimal(18, 6)", 1_000_000),
+    "epoch_ms": ("decimal(18, 3)", 1_000),
+    "epoch_us": ("bigint", 1),
+}
 _FLOATS = ("DOUBLE", "FLOAT")
 _ISO = "'%Y-%m-%dT%H:%M:%S.%fZ'"
 
@@ -421,8 +426,12 @@ class _Table:
                 )
             return f"timezone('UTC', timezone({_literal(zone)}, cast({raw} as timestamp)))"
         if form in _EPOCHS:
-            micros = f"try_cast(round({_decimal_of(raw, kind)} * {_EPOCHS[form]}, 0) as bigint)"
-            return f"make_timestamp({micros})"
+            number, factor = _EPOCHS[form]
+            exact = f"try_cast({raw} as {number})"
+            # Whole and fraction apart: their products stay within 64 bits.
+            whole = f"cast(trunc({exact}) as bigint)"
+            rest = f"cast(({exact} - trunc({exact})) * {factor} as bigint)"
+            return f"make_timestamp({whole} * {factor} + {rest})"
         local = (
             f"try_cast({text} as timestamp)"
             if form == "iso"
@@ -481,7 +490,8 @@ class _Table:
             case _:
                 sign = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<="}[name]
                 kind = self.columns.type(condition.column)
-                number = _decimal_of(self.columns.raw(condition.column), kind)
+                raw = self.columns.raw(condition.column)
+                number = f"try_cast({raw} as double)" if kind == "VARCHAR" else raw
                 test = f"{number} {sign} {value}"
         return f"coalesce({'not ' if condition.negate else ''}({test}), false)"
 
@@ -718,12 +728,6 @@ def _bare(path: Path) -> str:
 def _exponents() -> dict[str, int]:
     """Minor-unit exponent of every ISO 4217 code; 0 where a code has none."""
     return {currency.code: currency.exponent or 0 for currency in Currency}
-
-
-def _decimal_of(raw: str, kind: str) -> str:
-    if kind in _FLOATS or kind == "VARCHAR":
-        return f"try_cast({raw} as decimal(38, 9))"
-    return raw
 
 
 def _constant(text: str, contract: LogField) -> str:
