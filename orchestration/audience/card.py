@@ -12,7 +12,7 @@ from datetime import datetime
 
 from orchestration.audience.interface import AttackResult, PackSpec
 from orchestration.audience.ledger import Balance
-from orchestration.audience.manifest import rounded_up
+from orchestration.audience.manifest import as_json
 from orchestration.audience.policy import AudiencePolicy
 
 NAME = "card.md"
@@ -39,7 +39,7 @@ def make_card(
     lines += ["", "## 攻击测试 / Attacks", ""]
     lines += ["| 攻击 attack | 值 value ≤ | 门 gate | 通过 passed |", "|---|---|---|---|"]
     lines += [
-        f"| {item.id} | {rounded_up(item.value):g} | {item.gate:g} | "
+        f"| {item.id} | {as_json(item.value):g} | {item.gate:g} | "
         f"{'是 yes' if item.passed else '否 no'} |"
         for item in attacks
     ]

@@ -186,9 +186,9 @@ class AttackContext:
 
     Tables of `connection` (in memory, gone after the gate):
 
-    - `population`: rows packs: one row an eligible person in the segment, `person_id` and every
-      key column recoded as the file has it. Counts packs: one row a person and cell **before**
-      bounding: `person_id`, key columns, measures unclamped.
+    - `population`: rows packs: one row an eligible person in the segment, `person_id` (one name
+      per person, of this build) and every key column recoded as the file has it. Counts packs:
+      one row a person and cell **before** bounding: `person_id`, key columns, measures unclamped.
     - `bounded`: counts packs only: `population` after bounding and clamping.
     - `released`: the rows, or cells with noisy measures, exactly as read back from the file.
     - `known_ids` (kind, id): ids and direct identifiers as text, of every kind the raw logs hold.

@@ -45,7 +45,7 @@ def make_manifest(
 ) -> dict[str, Any]:
     """The manifest of version `number`, over the files that `folder` holds now.
 
-    Values of attacks are rounded up to 0.001: they read the population.
+    Values of attacks stand as the gate gave them, which rounds up to 0.001.
     """
     files = {
         path.name: {
@@ -85,7 +85,7 @@ def make_manifest(
         "attacks": [
             {
                 "id": result.id,
-                "value": rounded_up(result.value),
+                "value": as_json(result.value),
                 "gate": result.gate,
                 "pass": result.passed,
             }
@@ -97,9 +97,9 @@ def make_manifest(
     return content | {"hmac": sign(content, key)}
 
 
-def rounded_up(value: float) -> float:
-    """The next multiple of 0.001; infinities and NaN as 1e9, since JSON has neither."""
-    return math.ceil(value * 1000 - 1e-9) / 1000 if math.isfinite(value) else 1e9
+def as_json(value: float) -> float:
+    """An attack's value as it is; infinities and NaN as 1e9, since JSON has neither."""
+    return value if math.isfinite(value) else 1e9
 
 
 def sign(manifest: Mapping[str, Any], key: bytes) -> str:

@@ -40,10 +40,10 @@ from orchestration.audience.interface import AttackContext, AttackResult, PackSp
 from orchestration.audience.ledger import Balance, Request
 from orchestration.audience.manifest import NAME as MANIFEST
 from orchestration.audience.manifest import (
+    as_json,
     make_manifest,
     manifest_key,
     read_manifest,
-    rounded_up,
     to_text,
 )
 from orchestration.audience.recode import column_list, quoted, recode_file
@@ -117,7 +117,14 @@ class _Draw:
         if planted:
             persons = "(select * from population union all select * from canary_population)"
         if self.spec.product == "counts":
-            counts.build_cells(self.connection, self.spec, table, persons=persons, without=without)
+            counts.build_cells(
+                self.connection,
+                self.spec,
+                table,
+                persons=persons,
+                without=without,
+                ticket="ticket",
+            )
             return
         rows.build_cells(
             self.connection,
@@ -300,6 +307,7 @@ def _plan(
 ) -> Plan:
     policy = settings.audience
     past = ledger.read_if_any(connection, catalog)
+    ledger.check_clock(past, now)
     _check_remembered(settings, past)
     snapshot = snapshot_id(connection, catalog)
     version = 1 + max((row.version for row in past if row.pack == spec.pack), default=0)
@@ -462,7 +470,7 @@ def _release(
 def _draw(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> _Draw:
     if spec.product == "counts":
         noise = counts.plan_noise(spec)
-        counts.build_candidate_cells(connection, spec, "cells")
+        counts.build_candidate_cells(connection, spec, "cells", ticket="ticket")
         counts.draw(connection, spec, "cells", "drawn", noise)
         connection.execute("drop table cells")
         return _Draw(spec, connection, b"", dict(noise.accuracy))
@@ -594,7 +602,7 @@ def _record(
                 spec.pack,
                 described.plan.version,
                 result.id,
-                rounded_up(result.value),
+                as_json(result.value),
                 result.gate,
                 result.passed,
             ],
@@ -674,12 +682,14 @@ def _end_expired(settings: Settings, now: datetime) -> list[tuple[str, int]]:
 def _recover(settings: Settings, now: datetime) -> None:
     """Finish or undo what a killed build left: refunds, renames, candidates, ended versions.
 
-    Call it only under the build lock.
+    Call it only under the build lock. Raises LedgerError when the clock was set back: nothing
+    would expire, and what has expired would be handed out.
     """
     if not settings.warehouse_path.exists():
         return
     with open_warehouse(settings) as warehouse:
         create_tables(warehouse)
+        ledger.check_clock(ledger.read(warehouse), now)
         with _transaction(warehouse):
             ledger.refund_abandoned(warehouse, now)
         status: dict[tuple[str, int], str] = {

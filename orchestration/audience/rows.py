@@ -36,7 +36,9 @@ def build_cells(
     beta, k = spec.guarantee.beta, spec.guarantee.k
     if beta is None or k is None:
         raise ValueError(f"{spec.pack} is no rows pack")
-    below = f"{math.floor(beta * 2**_COIN_BITS):0{_COIN_BITS // 4}x}"
+    digits = _COIN_BITS // 4
+    # A zero before the digits: at β = 1 the bound has one digit more than a coin.
+    below = f"{math.floor(beta * 2**_COIN_BITS):0{digits + 1}x}"
     block = coins.ljust(64, b"\0")
     connection.execute("set variable coin_ipad = ?::blob", [bytes(b ^ 0x36 for b in block)])
     connection.execute("set variable coin_opad = ?::blob", [bytes(b ^ 0x5C for b in block)])
@@ -47,10 +49,10 @@ def build_cells(
             create or replace table {quoted(table)} as
             select {keys}, count(*) as cell_rows
             from {persons}
-            where {left_out_sql(without)} and substr(sha256(
+            where {left_out_sql(without)} and '0' || substr(sha256(
                 getvariable('coin_opad')
                 || unhex(sha256(getvariable('coin_ipad') || encode(person_id)))
-            ), 1, {_COIN_BITS // 4}) < '{below}'
+            ), 1, {digits}) < '{below}'
             group by {keys}
             having count(*) >= {k}
             """

@@ -14,10 +14,16 @@ from typing import Any
 import duckdb
 import pytest
 
-from orchestration.audience import ledger, release
+from orchestration.audience import ledger, release, rows
 from orchestration.audience.definition import SpecError
 from orchestration.audience.files import exports_path
-from orchestration.audience.interface import AttackContext, AttackResult
+from orchestration.audience.interface import (
+    AttackContext,
+    AttackResult,
+    Column,
+    Guarantee,
+    PackSpec,
+)
 from orchestration.audience.ledger import LedgerError
 from orchestration.audience.release import (
     build_pack,
@@ -431,9 +437,47 @@ def test_a_loosened_floor_is_the_first_line_of_the_card(world: Settings) -> None
 
 
 def test_a_clock_set_back_is_refused(world: Settings) -> None:
-    build_pack(world, "demand", now=NOW, attacks=passing)
-    with pytest.raises(LedgerError, match="set the clock right"):
-        build_pack(world, "seeds", now=NOW - timedelta(days=100), attacks=passing)
+    folder = build_pack(world, "demand", now=NOW, attacks=passing).folder
+    before = NOW - timedelta(days=100)
+    for step in (
+        lambda: build_pack(world, "seeds", now=before, attacks=passing),
+        lambda: build_pack(world, "demand", now=before, attacks=passing),
+        lambda: plan_pack(world, "demand", now=before),
+        lambda: release.expire_packs(world, now=before),
+        lambda: revoke_pack(world, "demand", now=before),
+    ):
+        with pytest.raises(LedgerError, match="set the clock right"):
+            step()
+    assert folder.exists()
+    moments = [row.recorded_at for row in _ledger(world)]
+    assert moments == sorted(moments)
+
+
+def test_an_attack_s_value_stands_as_the_gate_gave_it(world: Settings) -> None:
+    def fine(_: AttackContext) -> list[AttackResult]:
+        return [AttackResult("share", 0.00005, 0.0001, passed=True)]
+
+    folder = build_pack(world, "demand", now=NOW, attacks=fine).folder
+    (attack,) = json.loads((folder / "manifest.json").read_text("utf-8"))["attacks"]
+    assert attack == {"id": "share", "value": 0.00005, "gate": 0.0001, "pass": True}
+    assert "| 5e-05 | 0.0001 |" in (folder / "card.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("beta", "least", "most"), [(1.0, 40, 40), (0.5, 2, 38)])
+def test_a_coin_falls_as_often_as_beta_says(beta: float, least: int, most: int) -> None:
+    spec = PackSpec(
+        "all", "rows", "p", ("a",), "community", 30, 30, (), (),
+        (Column("region", "VARCHAR", "quasi_identifier"),),
+        Guarantee(1.0, 1e-8, beta, 1), "", Path("all.yml"),
+    )  # fmt: skip
+    connection = duckdb.connect()
+    connection.execute(
+        "create table population as "
+        "select cast(n as varchar) as person_id, 'r' as region from range(40) as r (n)"
+    )
+    rows.build_cells(connection, spec, "cells", bytes(range(32)))
+    ((kept,),) = connection.execute("select cell_rows from cells").fetchall()
+    assert least <= kept <= most
 
 
 def test_revoking_removes_and_keeps_the_cost(world: Settings) -> None:
