@@ -278,16 +278,36 @@ PAGE = Page(
             id="live",
             title=Words("The last 48 hours", "最近 48 小时"),
             sql="""
+                with board as (
+                    select
+                        *,
+                        date_trunc('hour', five_minute_start) as hour_at
+                    from engagement.live_board
+                ),
+
+                hours as (
+                    select hour_at, not bool_or(provisional) as is_complete
+                    from board
+                    group by hour_at
+                ),
+
+                cores as (
+                    select distinct core from board
+                )
+
                 select
-                    date_trunc('hour', five_minute_start) as hour_at,
-                    core,
-                    sum(events) as events,
-                    sum(messages) as messages,
-                    sum(orders) as orders,
-                    not bool_or(provisional) as is_complete
-                from engagement.live_board
-                group by all
-                order by hour_at, core
+                    hours.hour_at,
+                    cores.core,
+                    coalesce(sum(board.events), 0) as events,
+                    coalesce(sum(board.messages), 0) as messages,
+                    coalesce(sum(board.orders), 0) as orders,
+                    hours.is_complete
+                from hours
+                cross join cores
+                left join board
+                    on hours.hour_at = board.hour_at and cores.core = board.core
+                group by hours.hour_at, cores.core, hours.is_complete
+                order by hours.hour_at, cores.core
             """,
             chart={"kind": "line", "x": "hour_at", "y": ["events"], "by": "core"},
             metrics=("live_events", "live_messages", "live_orders"),

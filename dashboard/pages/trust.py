@@ -57,6 +57,10 @@ AUDIENCE = Page(
                 "a person's ε and δ in one version; no exact count of people is published",
                 "单版本的个人 ε 与 δ；不公布任何精确人数",
             ),
+            note=Words(
+                "`tandem audience build PACK` makes one; the next build shows it.",
+                "`tandem audience build PACK` 生成人群包，下次构建后在此显示。",
+            ),
             limit=200,
             wide=True,
         ),

@@ -307,7 +307,7 @@
       ? el("label", { class: "search" }, el("span", {}, say("search")), el("input", {
         type: "search", oninput: (event) => { words = event.target.value.trim().toLowerCase(); page = 0; show(); },
       })) : null;
-    return el("div", { class: "table" }, field,
+    return el("div", { class: `table${figure.chart.fine ? " fine" : ""}` }, field,
       el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": caption },
         el("table", {}, el("caption", { class: "hidden" }, caption), el("thead", {}, el("tr", {}, heads)), body)),
       pager);
@@ -492,8 +492,7 @@
     const many = figure.chart.by ? new Set(shown.rows.map((i) => shown.at(figure.chart.by, i))).size : (figure.chart.y || [1]).length || 1;
     place.setAttribute("aria-label", say("chartOf", { title, what: say("series", { n: many, m: shown.rows.length }) }));
     pending.set(place, async () => {
-      if (!window.echarts) await load("vendor/echarts.min.js");
-      if (!window.tandemCharts) await load("charts.js");
+      await Promise.all([load("vendor/echarts.min.js"), load("charts.js")]);
       if (!place.isConnected) return;
       const drawn = window.echarts.init(place, null, { renderer: "canvas" });
       drawn.setOption(window.tandemCharts(figure.chart, shown, tools(place)));
@@ -576,7 +575,7 @@
       const change = tile.format === "ratio" ? tile.value - tile.previous : tile.previous ? tile.value / tile.previous - 1 : null;
       if (change !== null) {
         const text = tile.format === "ratio"
-          ? `${intl("number", { maximumFractionDigits: 1, signDisplay: "exceptZero" }).format(change * 100)} pp`
+          ? say("points", { n: intl("number", { maximumFractionDigits: 1, signDisplay: "exceptZero" }).format(change * 100) })
           : intl("number", { style: "percent", maximumFractionDigits: 1, signDisplay: "exceptZero" }).format(change);
         const good = tile.up_is_good === null || Math.abs(change) < 0.0005 ? "" : (change > 0) === tile.up_is_good ? "good" : "bad";
         lines.push(el("p", { class: "change" }, el("b", { class: good }, text), ` ${say("than")} ${t(tile.than)} (${write(tile.previous, column, plain, true)})`));
@@ -673,6 +672,7 @@
   addEventListener("DOMContentLoaded", () => {
     if (!site()) { document.body.append(el("p", { class: "trouble" }, prose(say("loadFailed")))); return; }
     render();
-    addEventListener("load", () => { load("vendor/echarts.min.js").catch(() => {}); });
+    // Beside the page's data, not after it.
+    for (const path of ["vendor/echarts.min.js", "charts.js"]) load(path).catch(() => {});
   });
 })();

@@ -3,6 +3,17 @@
 window.tandemCharts = (spec, shown, tools) => {
   const { palette, ink, faint, line, paper, isolate } = tools;
   const unique = (name) => [...new Set(shown.rows.map((i) => shown.at(name, i)))];
+  /** The x values in order; a date or week without a row keeps its place. */
+  const times = () => {
+    const found = unique(spec.x).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    const step = { date: 1, week_start: 7 }[spec.x];
+    if (!step || found.length < 2) return found;
+    const filled = [];
+    for (let at = Date.parse(found[0]); at <= Date.parse(found[found.length - 1]); at += step * 86400000) {
+      filled.push(new Date(at).toISOString().slice(0, 10));
+    }
+    return filled;
+  };
   const font = { color: faint, fontSize: 12 };
   const short = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
   const hatch = { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [3, 4], rotation: -Math.PI / 4, color: paper };
@@ -40,7 +51,7 @@ window.tandemCharts = (spec, shown, tools) => {
   }));
   // Names stay, dates make room for each other.
   const few = (name, values) => (!/^\d{4}-/.test(String(values[0])) && values.length <= 10
-    ? { axisLabel: { ...font, fontSize: 11, interval: 0, rotate: tools.narrow && values.length > 4 ? 35 : 0, formatter: (text, i) => isolate(short(shown.axis(name, values[i], true), 16)) } } : {});
+    ? { axisLabel: { ...font, fontSize: 11, interval: 0, rotate: tools.narrow && values.length > 4 && values.some((one) => shown.axis(name, one, true).length > 3) ? 35 : 0, formatter: (text, i) => isolate(short(shown.axis(name, values[i], true), 16)) } } : {});
 
   /** One series a value of `by` and measure: name, column, and x to row. */
   function groups() {
@@ -66,7 +77,7 @@ window.tandemCharts = (spec, shown, tools) => {
   });
 
   function lines() {
-    const xs = unique(spec.x).sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+    const xs = times();
     const all = groups();
     const at = (one, x) => { const i = one.rows.get(x); const found = i === undefined ? null : shown.at(one.column, i); return spec.log && found <= 0 ? null : found; };
     const open = (one, x) => { const i = one.rows.get(x); return i !== undefined && !shown.complete(i); };
@@ -104,7 +115,7 @@ window.tandemCharts = (spec, shown, tools) => {
   }
 
   function bars(lying) {
-    const xs = lying ? unique(spec.x) : spec.x === "model" || !/^\d{4}-/.test(String(unique(spec.x)[0])) ? unique(spec.x) : unique(spec.x).sort();
+    const xs = lying ? unique(spec.x) : spec.x === "model" || !/^\d{4}-/.test(String(unique(spec.x)[0])) ? unique(spec.x) : times();
     const all = groups();
     const series = all.map((one, nth) => ({
       type: "bar",
@@ -127,7 +138,7 @@ window.tandemCharts = (spec, shown, tools) => {
       if (none.length) series.push({ type: "scatter", symbolSize: 1, itemStyle: { color: "transparent" }, silent: true, data: none.map((x) => [0, String(x)]), label: { show: true, position: "right", formatter: "—", color: faint, fontSize: 13 } });
     }
     const names = category(spec.x, xs, lying ? { inverse: true, axisLabel: { color: ink, fontSize: 12, interval: 0, formatter: (text, i) => isolate(short(shown.axis(spec.x, xs[i]), tools.narrow ? 16 : 30)) } } : few(spec.x, xs));
-    const sizes = value(spec.y[0], { ...(lying ? { splitNumber: 3 } : {}), ...whole(spec.y[0], most(all, xs)) });
+    const sizes = value(spec.y[0], { ...(lying ? { splitNumber: 3, ...(spec.stack ? {} : { axisLabel: { show: false } }) } : {}), ...whole(spec.y[0], most(all, xs)) });
     const option = base({ legend: legend(all.map((one) => one.name)), tooltip: tip(all, xs), xAxis: lying ? sizes : names, yAxis: lying ? names : sizes, series });
     if (lying) option.grid.right = 56;
     return option;

@@ -67,6 +67,8 @@ def make_published(
                 [str(ROOT / "dbt_project" / "seeds" / "metric_catalogue.csv")],
             )
         for table, records in rows.items():
+            if table in without:
+                continue
             connection.register("made", pa.Table.from_pylist([dict(record) for record in records]))
             connection.execute(f"insert into {table} by name from made")
             connection.unregister("made")
