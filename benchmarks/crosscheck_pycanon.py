@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def figures(table: pd.DataFrame, known: list[str], sensitive: list[str]) -> dict[str, Any]:
-    """k of the whole tuple; l, alpha and t of each sensitive column in classes of `known`."""
+    """The whole tuple's k; each sensitive column's l, alpha and t in classes of `known`."""
     return {
         "k": int(anonymity.k_anonymity(table, [*known, *sensitive])),
         "l": {name: int(anonymity.l_diversity(table, known, [name])) for name in sensitive},
