@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
@@ -46,7 +47,8 @@ def make_server(
 
     `refresh` is called before the index is read, one call at a time: it may write a newer site,
     and returns why there is none. Only names that the site writes are served, never a listing,
-    a hidden file or a link out of the folder.
+    a hidden file or a link out of the folder. On the loopback only requests for the loopback are
+    answered, so that no other site's name can be pointed here to read along.
     """
     lock = threading.Lock()
     root = site.resolve()
@@ -67,6 +69,10 @@ def make_server(
             """Say nothing: a visit is no event of the warehouse."""
 
         def _answer(self) -> None:
+            asked = _hostname(self.headers.get("Host", ""))
+            if host in LOOPBACK and asked not in LOOPBACK:
+                self._send(HTTPStatus.FORBIDDEN, b"not this host\n", "text/plain; charset=utf-8")
+                return
             path = unquote(urlsplit(self.path).path)
             if path in ("/", "/index.html"):
                 self._index()
@@ -113,3 +119,11 @@ def make_server(
         daemon_threads = True
 
     return Server((host, port), Handler)
+
+
+def _hostname(header: str) -> str | None:
+    """The name in a `Host` header; None if it has none."""
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None

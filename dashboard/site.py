@@ -93,8 +93,11 @@ def build_site(
     _write_files(out_dir, token, files)
     page_html = (STATIC / "index.html").read_text(encoding="utf-8").replace("{build}", token)
     _write(index, page_html.encode())
-    for old in out_dir.glob("build-*"):
-        if _BUILD.fullmatch(old.name) and old.name not in (token, before):
+    builds = [path for path in out_dir.glob("build-*") if _BUILD.fullmatch(path.name)]
+    # The newest may be another writer's, who has not come to its index yet.
+    newest = max(builds, key=lambda path: path.stat().st_mtime_ns)
+    for old in builds:
+        if old.name not in (token, before, newest.name):
             shutil.rmtree(old, ignore_errors=True)
     states = [
         (f"{page_id}/{item['id']}", item["state"])
@@ -160,6 +163,10 @@ def _write_files(out_dir: Path, token: str, files: Mapping[str, bytes]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         temporary.rename(target)
+    except OSError:
+        # Another writer was first; equal names have equal contents.
+        if not target.exists():
+            raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 

@@ -117,6 +117,10 @@ PAGE = Page(
                 "distinct persons in 1, 7 and 28 dates; days do not add up",
                 "1、7、28 天去重人数；不可按日相加",
             ),
+            note=Words(
+                "The first dates look back on fewer than 7 and 28.",
+                "最初几天的回看期不足 7 天或 28 天。",
+            ),
             logs=("community/events", "group/messages"),
             limit=30_000,
             wide=True,

@@ -32,10 +32,12 @@ def serving(settings: Settings) -> Iterator[int]:
         server.server_close()
 
 
-def ask(port: int, path: str, method: str = "GET") -> tuple[int, dict[str, str], str]:
+def ask(
+    port: int, path: str, method: str = "GET", host: str = "localhost"
+) -> tuple[int, dict[str, str], str]:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers={"Host": f"{host}:{port}"})
         answer = connection.getresponse()
         headers = {name.lower(): value for name, value in answer.getheaders()}
         return answer.status, headers, answer.read().decode()
@@ -95,3 +97,6 @@ def test_files_of_the_site_and_nothing_else(tmp_path: Path) -> None:
         ):
             assert ask(port, path)[0] == 404, path
         assert ask(port, "/", "POST")[0] == 501
+        assert ask(port, "/", host="rebound.example")[0] == 403
+        assert ask(port, f"/{build}/app.js", host="[bad")[0] == 403
+        assert ask(port, "/", host="[::1]")[0] == 200
