@@ -326,6 +326,19 @@ def _plan(
         )
     if spec.guarantee.delta * 10 * eligible > 1:
         problems.append(f"{spec.path}: delta is too great for this population: lower it")
+    gone = [
+        row.version
+        for row in past
+        if row.status == "released"
+        and (row.spec_sha256, row.snapshot_id) == (spec.sha256, snapshot)
+    ]
+    if gone:
+        # `repeat_charge` would block it after the charge.
+        problems.append(
+            f"{spec.path}: v{gone[-1]:03d} was this definition on this data, and is gone; a second "
+            "draw could be averaged with it: build the warehouse from new data, or change the "
+            "definition"
+        )
     shortfall = ledger.shortfall(past, policy, request, now)
     problems += [f"{spec.path}: {shortfall}"] if shortfall else []
     return Plan(spec, version, tuple(problems), before, after)
