@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_quality import contract_rules, export_rules
+from data_quality import arrival_rules, contract_rules, export_rules
 from orchestration.contracts import Words
 from orchestration.errors import TandemError
 
@@ -131,7 +131,11 @@ def suite(stage: Stage, table: str) -> Suite:
 
 def _generated(stage: Stage) -> Mapping[str, Iterable[Mapping[str, Any]]]:
     if stage == "raw":
-        return contract_rules.raw_rules()
+        arriving = arrival_rules.arrival_rules()
+        return {
+            table: [*rules, *arriving.get(table, ())]
+            for table, rules in contract_rules.raw_rules().items()
+        }
     if stage == "staging":
         return contract_rules.staging_rules()
     if stage == "marts":

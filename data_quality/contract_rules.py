@@ -338,7 +338,40 @@ def _first(function: str, names: Sequence[str]) -> str:
 def _event_rules(contract: LogContract) -> Iterator[RuleDict]:
     yield _keys_conserved(contract, f"select * from raw.{contract.table}")
     yield from _sums_conserved(contract)
+    yield from _times_conserved(contract)
     yield from _token_rules(contract)
+
+
+def _times_conserved(contract: LogContract) -> Iterator[RuleDict]:
+    times = [field.name for field in contract.fields if field.type == "timestamp"]
+    if times:
+        sums = ", ".join(f"sum(epoch_us({name})) as {name}" for name in times)
+        yield no_rows(
+            "times_conserved",
+            f"""
+            with staged as (select {sums} from {{batch}}),
+            landed as (select {sums} from raw.{contract.table})
+            select * from staged except select * from landed
+            """,
+            ("时间和原始层相同", "the times are those of raw"),
+            ["timezone_shift", "clock_ahead"],
+        )
+
+
+def _flags_conserved(contract: LogContract) -> Iterator[RuleDict]:
+    flags = [field.name for field in contract.fields if field.type == "boolean"]
+    if flags:
+        counts = ", ".join(f"count(*) filter (where {name}) as {name}" for name in flags)
+        yield no_rows(
+            "flags_conserved",
+            f"""
+            with staged as (select {counts} from {{batch}}),
+            landed as (select {counts} from raw.{contract.table})
+            select * from staged except select * from landed
+            """,
+            ("标记和原始层相同", "the flags are those of raw"),
+            ["bots_counted", "default_wrong"],
+        )
 
 
 def _current_rules(contract: LogContract) -> Iterator[RuleDict]:
@@ -364,6 +397,7 @@ def _current_rules(contract: LogContract) -> Iterator[RuleDict]:
 def _history_rules(contract: LogContract) -> Iterator[RuleDict]:
     key = contract.key
     yield _keys_conserved(contract, f"select * from raw.{contract.table}")
+    yield from _flags_conserved(contract)
     yield no_rows(
         "one_open_state",
         f"""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.integration.gates_mutation import of, twice
+from tests.integration.gates_mutations_arrival import ARRIVAL
 from tests.integration.gates_mutations_audience import AUDIENCE
 from tests.integration.gates_mutations_engagement import ENGAGEMENT
 from tests.integration.gates_mutations_experiments import EXPERIMENTS
@@ -84,7 +85,7 @@ RAW = [
         "raw",
         "raw.community__contents",
         ("deleted_after_published", "update {t} set deleted_at = timestamp '2026-01-01'"),
-        ("text_readable", "update {t} set title = 'bad ' || chr(65533)"),
+        ("texts_readable", "update {t} set title = 'bad ' || chr(65533)"),
         ("state_unique", twice("content_id = 'c1'")),
         ("times_from_2000", "update {t} set published_at = timestamp '1970-01-21'"),
         ("kind_known", "update {t} set kind = 'Article' where content_id = 'c1'"),
@@ -92,13 +93,6 @@ RAW = [
     *of(
         "raw",
         "raw.community__events",
-        ("collected_after_happened", "update {t} set received_at = timestamp '2026-01-01'"),
-        ("few_orphans", "update {t} set account_id = 'x' || event_id where event_id > 'e2'"),
-        (
-            "no_flood",
-            "insert into {t} select events.* replace ('flood' || n as event_id)"
-            " from {t} as events, range(1000) as numbers (n) where event_id = 'e1'",
-        ),
         ("key_unique", twice("event_id = 'e1'")),
         ("required_given", "update {t} set account_id = null where event_id = 'e1'"),
         ("ids_not_empty", "update {t} set content_id = '' where event_id = 'e1'"),
@@ -109,7 +103,7 @@ RAW = [
             "update {t} set occurred_at = timestamp '2999-01-01', received_at = null"
             " where event_id = 'e1'",
         ),
-        ("times_from_2000", "update {t} set occurred_at = timestamp '1970-01-21'"),
+        ("times_from_2000", "update {t} set occurred_at = timestamp '1970-01-21'", "no_echo"),
         ("files_known", "update {t} set _file_id = 1 where event_id = 'e1'"),
         ("properties_is_json", "update {t} set properties = '[1]' where event_id = 'e1'"),
         (
@@ -117,8 +111,16 @@ RAW = [
             "create or replace table {t} as"
             " select * replace (cast(dwell_ms as varchar) as dwell_ms) from {t}",
             "dwell_ms_in_bounds",
+            "dwell_ms_as_usual",
         ),
-        ("columns", "alter table {t} rename topic to subject", "types"),
+        (
+            "columns",
+            "alter table {t} rename topic to subject",
+            "types",
+            "fields_still_given",
+            "texts_readable",
+            "no_echo",
+        ),
     ),
     *of(
         "raw",
@@ -134,11 +136,6 @@ RAW = [
     ),
     *of(
         "raw",
-        "raw.group__deliveries",
-        ("broadcasts_known", "update {t} set broadcast_id = 'none'"),
-    ),
-    *of(
-        "raw",
         "raw.group__groups",
         ("closed_after_created", "update {t} set closed_at = timestamp '2026-01-01'"),
         ("observes_is_json", "update {t} set observes = '{{}}' where group_id = 'g2'"),
@@ -148,7 +145,7 @@ RAW = [
         "raw",
         "raw.group__messages",
         ("replies_in_group", "update {t} set group_id = 'g2' where message_id = 't1'"),
-        ("text_readable", "update {t} set text = chr(65533)"),
+        ("texts_readable", "update {t} set text = chr(65533)"),
     ),
     *of(
         "raw",
@@ -161,8 +158,8 @@ STAGING = [
     *of(
         "staging",
         "staging.stg_community__events",
-        ("keys_conserved", "delete from {t} where event_id = 'e1'"),
-        ("keys_conserved", twice("event_id = 'e1'")),
+        ("keys_conserved", "delete from {t} where event_id = 'e1'", "times_conserved"),
+        ("keys_conserved", twice("event_id = 'e1'"), "times_conserved"),
         ("keys_conserved", "update {t} set event_id = 'E1' where event_id = 'e1'"),
         ("no_plain_pii", "alter table {t} rename topic to device_id"),
         ("query_token_is_token", "update {t} set query_token = 'call me'"),
@@ -264,9 +261,10 @@ INTERMEDIATE = [
         (
             "key_unique",
             "update {t} set content_id = 'c1'",
+            "origin_as_declared",
         ),
         ("contents_conserved", "delete from {t} where content_id = 'c1'"),
-        ("origin_known", "update {t} set origin = 'human'"),
+        ("origin_known", "update {t} set origin = 'human'", "origin_as_declared"),
     ),
     *of(
         "intermediate",
@@ -278,7 +276,7 @@ INTERMEDIATE = [
         "intermediate",
         "intermediate.int_groups",
         ("key_unique", twice("group_id = 'g1'")),
-        ("records_present", "delete from {t} where group_id = 'g1'"),
+        ("records_present", "delete from {t} where group_id = 'g1'", "seen_groups_present"),
     ),
     *of(
         "intermediate",
@@ -294,10 +292,12 @@ INTERMEDIATE = [
         (
             "orders_conserved",
             "update {t} set amount_minor = amount_minor + 1 where currency <> 'CNY'",
+            "converted_at_the_rate",
         ),
         (
             "own_currency_unconverted",
             "update {t} set reporting_minor = reporting_minor + 1 where currency = 'CNY'",
+            "converted_at_the_rate",
         ),
         ("rates_found", "update {t} set reporting_minor = null where currency <> 'CNY'"),
     ),
@@ -401,10 +401,16 @@ MARTS = [
             "update {t} set date = date '2026-01-05' where core = 'group' and source <> '*'"
             " and date = date '2026-01-06'",
         ),
-        ("core_known", "update {t} set core = 'both' where core = 'community' and source <> '*'"),
+        (
+            "core_known",
+            "update {t} set core = 'both' where core = 'community' and source <> '*'",
+            "wau_recomputed",
+            "contributing_recomputed",
+        ),
         (
             "not_negative",
             "update {t} set dau_contributing = -1 where date = date '2026-01-05'",
+            "contributing_recomputed",
         ),
         (
             "windows_nested",
@@ -418,6 +424,8 @@ MARTS = [
         (
             "totals_present",
             "update {t} set source = '**' where core = 'group' and source = '*'",
+            "wau_recomputed",
+            "contributing_recomputed",
         ),
         (
             "sources_within",
@@ -635,5 +643,6 @@ MUTATIONS = (
     + LOOPS
     + EXPERIMENTS
     + LEDGER
+    + ARRIVAL
     + AUDIENCE
 )
