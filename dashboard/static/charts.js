@@ -137,7 +137,7 @@ window.tandemCharts = (spec, shown, tools) => {
       const none = xs.filter((x) => all.every((one) => one.rows.get(x) === undefined || shown.at(one.column, one.rows.get(x)) === null));
       if (none.length) series.push({ type: "scatter", symbolSize: 1, itemStyle: { color: "transparent" }, silent: true, data: none.map((x) => [0, String(x)]), label: { show: true, position: "right", formatter: "—", color: faint, fontSize: 13 } });
     }
-    const names = category(spec.x, xs, lying ? { inverse: true, axisLabel: { color: ink, fontSize: 12, interval: 0, formatter: (text, i) => isolate(short(shown.axis(spec.x, xs[i]), tools.narrow ? 16 : 30)) } } : few(spec.x, xs));
+    const names = category(spec.x, xs, lying ? { inverse: true, axisLabel: { color: ink, fontSize: 12, interval: 0, formatter: (text, i) => isolate(short(shown.axis(spec.x, xs[i]), tools.narrow ? 24 : 30)) } } : few(spec.x, xs));
     const sizes = value(spec.y[0], { ...(lying ? { splitNumber: 3, ...(spec.stack ? {} : { axisLabel: { show: false } }) } : {}), ...whole(spec.y[0], most(all, xs)) });
     const option = base({ legend: legend(all.map((one) => one.name)), tooltip: tip(all, xs), xAxis: lying ? sizes : names, yAxis: lying ? names : sizes, series });
     if (lying) option.grid.right = 56;
@@ -217,7 +217,7 @@ window.tandemCharts = (spec, shown, tools) => {
       tooltip: tooltip({ trigger: "item", formatter: (item) => { const i = shown.rows[item.dataIndex]; return tools.tooltip(shown.text(spec.label, i), [spec.mid, spec.low, spec.high, spec.valid].map((name) => [null, shown.label(name), shown.text(name, i)])); } }),
       grid: { left: 8, right: 18, top: 12, bottom: 8, containLabel: true },
       xAxis: value(spec.mid, { min: 1.08 * Math.min(0, ...all), max: 1.08 * Math.max(0, ...all), axisLabel: { ...font, hideOverlap: true, showMinLabel: false, showMaxLabel: false, formatter: (number) => writeLike(number) }, scale: false }),
-      yAxis: category(spec.label, labels, { inverse: true, axisLabel: { color: ink, fontSize: 12, interval: 0, formatter: (text, i) => isolate(short(shown.axis(spec.label, labels[i]), tools.narrow ? 16 : 30)) } }),
+      yAxis: category(spec.label, labels, { inverse: true, axisLabel: { color: ink, fontSize: 12, interval: 0, formatter: (text, i) => isolate(short(shown.axis(spec.label, labels[i]), tools.narrow ? 24 : 30)) } }),
       series: [{
         type: "custom",
         data: rows.map((row, nth) => [row[0] ?? 0, nth]),
