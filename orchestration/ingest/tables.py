@@ -143,9 +143,7 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
         f"create table if not exists control.parameters ({_ddl(parameter_columns())})"
     )
     for contract in contracts().values():
-        connection.execute(
-            f"create table if not exists raw.{contract.table} ({raw_ddl(contract)})"
-        )
+        connection.execute(f"create table if not exists raw.{contract.table} ({raw_ddl(contract)})")
 
 
 def raw_ddl(contract: LogContract) -> str:
