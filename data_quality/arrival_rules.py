@@ -202,7 +202,7 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
         return
     counts = ", ".join(
         f"count({name}) filter (where {time} > since) as {name}_now,"
-        f" count({name}) filter (where {time} <= since) as {name}_before"
+        f" count({name}) filter (where {time} <= long_since) as {name}_before"
         for name in optional
     )
     lost = " or ".join(
@@ -213,10 +213,14 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
         "fields_still_given",
         f"""
         with batch as (select {", ".join([time, *optional])} from {{batch}}),
-        ends as (select max({time}) - interval 7 day as since from batch),
+        ends as (
+            select max({time}) - interval 7 day as since,
+                max({time}) - interval 28 day as long_since
+            from batch
+        ),
         counted as (
             select count(*) filter (where {time} > since) as n_now,
-                count(*) filter (where {time} <= since) as n_before, {counts}
+                count(*) filter (where {time} <= long_since) as n_before, {counts}
             from batch, ends
         )
         select 1 from counted where n_now >= 20 and n_before >= 20 and ({lost})
@@ -261,7 +265,7 @@ def _volume_rules(time: str, actor: str) -> Iterator[RuleDict]:
             from gaps, ends group by source
         )
         select 1 from longest
-        where hours_before >= {hours} / 2 and now > greatest(18, 1.5 * before + 6)
+        where hours_before >= {hours} / 2 and now > greatest(18, 1.5 * before)
         """,
         (
             f"近 {RECENT_DAYS} 天里没有来源沉默得比以往任何一次久一半以上",

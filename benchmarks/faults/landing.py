@@ -31,10 +31,11 @@ CONTROL, DRIFT = ".control.json", "ingest: drift"
 
 @dataclass(frozen=True)
 class Arrived:
-    """A warehouse that holds one log with a delivery, and what ingestion reports of it."""
+    """A warehouse with one log and its delivery; `content` is equal where the same arrived."""
 
     path: Path
     reports: dict[str, int]
+    content: object
 
 
 class Deliveries:
@@ -42,7 +43,7 @@ class Deliveries:
 
     def __init__(self, folder: Path, landing: Path, key: str) -> None:
         self._folder, self._landing, self._key = folder, landing, key
-        self._reports: dict[str, dict[str, int]] = {}
+        self._clean: dict[str, Arrived] = {}
         self._files: dict[str, dict[str, list[Record]]] = {}
 
     def arrive(
@@ -50,7 +51,7 @@ class Deliveries:
     ) -> Arrived:
         """Ingest the log's delivery as the injection leaves it; None leaves it as it is."""
         if injection is not None:
-            self.clean_reports(log)
+            self.clean(log)
         history = self._history(log)
         work = self._folder / "work"
         shutil.rmtree(work, ignore_errors=True)
@@ -77,18 +78,19 @@ class Deliveries:
         drift = ingest(settings).drift
         with open_warehouse(settings, read_only=True) as connection:
             reports = _reports(connection)
+            content = _content(connection, f"raw.{contracts()[log].table}")
         reports |= {f"{DRIFT} {field}": lines for (_, field), lines in drift.items()}
-        return Arrived(settings.warehouse_path, reports)
+        return Arrived(settings.warehouse_path, reports, content)
 
-    def clean_reports(self, log: str) -> dict[str, int]:
-        """What ingestion reports of the delivery as it is."""
-        if log not in self._reports:
-            self._reports[log] = self.arrive(None, log, 0.0, "clean").reports
-        return self._reports[log]
+    def clean(self, log: str) -> Arrived:
+        """The delivery as it is."""
+        if log not in self._clean:
+            self._clean[log] = self.arrive(None, log, 0.0, "clean")
+        return self._clean[log]
 
     def findings(self, arrived: Arrived, log: str) -> list[Finding]:
         """What ingestion reports beyond what it reports of the delivery as it is."""
-        clean = self.clean_reports(log)
+        clean = self.clean(log).reports
         return [
             Finding("raw", name, "reported")
             for name, count in arrived.reports.items()
@@ -157,6 +159,17 @@ def move_in(connection: duckdb.DuckDBPyConnection, log: str) -> None:
         "insert into control.batches"
         f" select * replace (batch_id + {BATCH_OFFSET} as batch_id) from arrived.control.batches"
     )
+
+
+def _content(connection: duckdb.DuckDBPyConnection, table: str) -> object:
+    rows = connection.execute(
+        f"""
+        select count(*), sum(cast(hash(found_) as hugeint))
+        from (select * exclude (_file_id, _batch_id) from {table}) as found_
+        """
+    ).fetchone()
+    paths = "select path, sha256 from control.paths order by all"
+    return rows, connection.execute(paths).fetchall()
 
 
 def _reports(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

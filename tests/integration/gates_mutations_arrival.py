@@ -31,7 +31,7 @@ EVENTS = of(
     (
         "fields_still_given",
         "update {t} set platform = 'ios'; "
-        + _more("30", f"{_at('n * 60')} as occurred_at, null as platform"),
+        + _more("30", f"{_at('n * 60', '2026-03-01')} as occurred_at, null as platform"),
     ),
     (
         "no_source_silent",
