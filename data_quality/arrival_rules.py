@@ -206,7 +206,8 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
         for name in optional
     )
     lost = " or ".join(
-        f"(1000 * {name}_before >= 999 * n_before and 1000 * {name}_now < 995 * n_now)"
+        f"(1000 * {name}_before >= 999 * n_before and 1000 * {name}_now < 995 * n_now"
+        f" and n_now - {name}_now >= 5)"
         for name in optional
     )
     yield no_rows(
@@ -464,7 +465,7 @@ def _sizes_as_usual(field: str, time: str, parts: str) -> RuleDict:
         ends as (select max(moment) - interval {RECENT_DAYS} day as since from batch),
         usual as (
             select {parts}, count(*) as n, median(size) as middle,
-                greatest(quantile_cont(size, 0.75) - quantile_cont(size, 0.25), 0.4) / 1.35 as width
+                greatest(quantile_cont(size, 0.75) - quantile_cont(size, 0.25), 0.8) / 1.35 as width
             from batch, ends where moment <= since group by {parts}
         ),
         recent as (select batch.* from batch, ends where moment > since)
