@@ -142,13 +142,13 @@ COUNTS = {
         {"membership", "differencing", "randomness"},
         counts_spec(columns=THREE),
     ),
-    "half the noise in a small pack": Case(
-        Flaws(noise=0.5),
+    "a quarter of the noise in a small pack": Case(
+        Flaws(noise=0.25),
         {"randomness"},
         replace(measured(counts_spec()), max_cells_per_person=4),
     ),
-    "half the Gaussian noise": Case(
-        Flaws(noise=0.5),
+    "a quarter of the Gaussian noise": Case(
+        Flaws(noise=0.25),
         {"randomness"},
         replace(counts_spec(), noise="gaussian", guarantee=Guarantee(1.0, 1e-8)),
     ),
