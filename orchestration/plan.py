@@ -81,7 +81,8 @@ def make_plan(
             )
             """,
         )
-    settings_fingerprint, code = settings.fingerprint(), code_fingerprint()
+    settings_fingerprint = _with_erasures(connection, settings.fingerprint())
+    code = code_fingerprint()
     history = _since_last_good(connection)
     dates = {build.as_of_date for build in history if build.as_of_date is not None}
     stale = (
@@ -89,7 +90,6 @@ def make_plan(
         or any(build.fingerprints != (settings_fingerprint, code) for build in history)
         or (as_of_date is None and bool(dates))
         or (as_of_date is not None and bool(dates) and min(dates) < as_of_date < max(dates))
-        or _erased_since_last_good(connection)
     )
     return Plan(
         as_of_date=as_of_date,
@@ -131,22 +131,19 @@ def _since_last_good(connection: duckdb.DuckDBPyConnection) -> list[_PastBuild]:
     return [_PastBuild(row[0], row[1], (row[2], row[3])) for row in rows]
 
 
-def _erased_since_last_good(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether raw rows lost a person after the models were last built: no batch says so."""
+def _with_erasures(connection: duckdb.DuckDBPyConnection, fingerprint: str) -> str:
+    """The fingerprint, and how many erasures changed raw rows: no batch tells of one.
+
+    A count, not a time: clocks are set back, and two things happen in one second.
+    """
     try:
-        row = connection.execute(
-            """
-            select count(*) from control.erasures
-            where requested_at >= (
-                select max(started_at) from control.builds
-                where state in ('transformed', 'published')
-            )
-            """
-        ).fetchone()
+        erasures = _fetch(connection, "select count(*) from control.erasures")
     except duckdb.CatalogException:
         # A warehouse of an earlier version.
-        return False
-    return bool(row and row[0])
+        return fingerprint
+    if not erasures:
+        return fingerprint
+    return hashlib.sha256(f"{fingerprint}|{erasures}".encode()).hexdigest()
 
 
 def _farthest(as_of_date: date | None, dates: set[date]) -> date | None:
