@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,6 +14,9 @@ from zoneinfo import ZoneInfo
 
 from orchestration.connectors.landing import LandingWriter, Write, WriteLines
 from orchestration.errors import TandemError
+
+# RuntimeError: an encrypted member. NotImplementedError: a compression unknown here.
+BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 Progress = Callable[[int, int, str], None]
 """Called now and then with (bytes read, bytes in all, the file being read)."""

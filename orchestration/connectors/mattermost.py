@@ -9,7 +9,6 @@ from __future__ import annotations
 import mimetypes
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from orchestration.connectors.base import Connector, Conversion, ConversionError
+from orchestration.connectors.base import BROKEN_ZIP, Connector, Conversion, ConversionError
 from orchestration.connectors.reading import (
     Json,
     export_files,
@@ -47,7 +46,6 @@ POST_FIELDS |= {"replies"}
 HARMLESS_POST = {"edit_at", "is_pinned", "type"}
 HARMLESS_USER = {"auth_service", "delete_at", "locale", "roles"}
 HARMLESS_CHANNEL = {"deleted_at", "scheme", "team", "type"}
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 _MENTION = re.compile(r"@([a-z0-9][a-z0-9._-]*)", re.IGNORECASE)
 _ONLY_LINK = re.compile(r"\s*<?https?://[^>\s]+>?\s*")
 
@@ -136,7 +134,7 @@ class _Server:
                 self.conversion.total_bytes = names[0].file_size
                 with archive.open(names[0]) as stream:
                     yield stream, names[0].filename
-        except _BROKEN_ZIP as error:
+        except BROKEN_ZIP as error:
             raise ConversionError(f"{file}: {error}") from error
 
     def on_line(self, kind: str, line: Json, place: str) -> None:

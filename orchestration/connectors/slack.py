@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -19,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from orchestration.connectors.base import Connector, Conversion, ConversionError
+from orchestration.connectors.base import BROKEN_ZIP, Connector, Conversion, ConversionError
 
 Json = dict[str, Any]
 
@@ -107,8 +106,6 @@ HARMLESS_USER = {
     "updated",
 }
 HARMLESS_CHANNEL = {"is_archived", "is_general", "type"}
-# RuntimeError: an encrypted member. NotImplementedError: a compression unknown here.
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 _SHAPE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _MENTION_NAME = re.compile(r"(<@[UW][A-Z0-9]+)\|[^>]*>")
@@ -197,7 +194,7 @@ class _Zip(_Files):
     def read(self, name: str) -> bytes:
         try:
             return self._zip.read(self._infos[name])
-        except _BROKEN_ZIP as error:
+        except BROKEN_ZIP as error:
             raise ConversionError(f"{self._path}: {name}: {error}") from error
 
     def close(self) -> None:

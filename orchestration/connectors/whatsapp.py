@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import unicodedata
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from typing import IO, Any, ClassVar, NamedTuple
 from zoneinfo import ZoneInfo
 
 from orchestration.connectors.base import (
+    BROKEN_ZIP,
     Connector,
     Conversion,
     ConversionError,
@@ -146,7 +146,6 @@ _EXPORT_NAME = re.compile(
     r"|与|WhatsApp 对话 -)\s*"
 )
 _COPY = re.compile(r"\s*\(\d+\)$")
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 class WhatsApp(Connector):
@@ -271,7 +270,7 @@ class _Chat:
                     )
             except UnicodeDecodeError as error:
                 raise ConversionError(f"{self.path}: line {number}: not UTF-8") from error
-            except _BROKEN_ZIP as error:
+            except BROKEN_ZIP as error:
                 raise ConversionError(f"{self.path}: after line {number}: {error}") from error
 
     def open(self, stack: ExitStack) -> IO[bytes]:
@@ -292,7 +291,7 @@ class _Chat:
                 raise ConversionError(f"{path}: {len(chats)} chats in it, not one")
             self.conversion.total_bytes = archive.getinfo(chats[0]).file_size
             return stack.enter_context(archive.open(chats[0]))
-        except _BROKEN_ZIP as error:
+        except BROKEN_ZIP as error:
             raise ConversionError(f"{path}: {error}") from error
 
     def detect(self) -> None:
