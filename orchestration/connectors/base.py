@@ -17,6 +17,8 @@ from orchestration.errors import TandemError
 
 # RuntimeError: an encrypted member. NotImplementedError: a compression unknown here.
 BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+SHAPE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
+"""What a native record of an unexpected shape raises."""
 
 Progress = Callable[[int, int, str], None]
 """Called now and then with (bytes read, bytes in all, the file being read)."""

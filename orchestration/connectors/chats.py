@@ -12,9 +12,6 @@ from datetime import UTC, date, datetime
 from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
-SHAPE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
-"""What a native record of an unexpected shape raises."""
-
 _MEDIA = {
     "image": "jpg jpeg png gif webp bmp heic heif tif tiff svg avif",
     "video": "mp4 mov avi mkv webm 3gp m4v mpeg mpg",

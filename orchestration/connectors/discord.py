@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestration.connectors.base import Connector, Conversion, ConversionError
-from orchestration.connectors.chats import ONLY_LINK, SHAPE, kind_of_file
+from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError
+from orchestration.connectors.chats import ONLY_LINK, kind_of_file
 from orchestration.connectors.json_cursor import JsonCursor
 
 Json = dict[str, Any]

@@ -12,17 +12,9 @@ from typing import IO, Any
 import ijson
 import orjson
 
-from orchestration.connectors.base import Conversion, ConversionError
+from orchestration.connectors.base import SHAPE, Conversion, ConversionError
 
 Json = dict[str, Any]
-SHAPE = (
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-    ArithmeticError,
-    RecursionError,
-)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import orjson
 
-from orchestration.connectors.base import BROKEN_ZIP, Connector, Conversion, ConversionError
+from orchestration.connectors.base import BROKEN_ZIP, SHAPE, Connector, Conversion, ConversionError
 
 Json = dict[str, Any]
 
@@ -106,7 +106,6 @@ HARMLESS_USER = {
     "updated",
 }
 HARMLESS_CHANNEL = {"is_archived", "is_general", "type"}
-_SHAPE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
 _MENTION = re.compile(r"<@([UW][A-Z0-9]+)(?:\|[^>]*)?>")
 _MENTION_NAME = re.compile(r"(<@[UW][A-Z0-9]+)\|[^>]*>")
 _ONLY_LINK = re.compile(r"\s*<https?://[^>\s]+>\s*")
@@ -280,7 +279,7 @@ class _Workspace:
         """
         try:
             yield
-        except _SHAPE as error:
+        except SHAPE as error:
             raise ConversionError(
                 f"{self.conversion.path}: {place}: not as Slack writes it ({type(error).__name__})"
             ) from error

@@ -12,9 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestration.connectors.base import Connector, Conversion, ConversionError
+from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError
 from orchestration.connectors.chats import (
-    SHAPE,
     Ordinals,
     digest,
     kind_of_mime,

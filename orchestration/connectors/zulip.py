@@ -17,8 +17,8 @@ from typing import Any
 
 import orjson
 
-from orchestration.connectors.base import Connector, Conversion, ConversionError
-from orchestration.connectors.chats import ONLY_LINK, SHAPE, kind_of_file, utc_time
+from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError
+from orchestration.connectors.chats import ONLY_LINK, kind_of_file, utc_time
 from orchestration.connectors.json_cursor import JsonCursor
 
 Json = dict[str, Any]
