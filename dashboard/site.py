@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from iso4217 import Currency
-
 from dashboard.pages import PAGES
 from dashboard.read import open_published, read_metrics, read_page
 from orchestration.errors import TandemError
+from orchestration.publish import currency_exponent
 
 STATIC = Path(__file__).parent / "static"
 _GENERATOR = "tandem-dashboard"
@@ -46,18 +45,20 @@ def build_site(
 ) -> SiteReport:
     """Write the site of a published file into `out_dir`, from that file alone.
 
-    Amounts are in minor units of `currency` with `exponent` decimals (by default ISO 4217's).
-    `index.html` is replaced last, in one step; the build that it referred to until then stays,
+    Amounts are in minor units of the currency that the file names. A file from before files did
+    is taken to be in `currency`, with `exponent` decimals (by default ISO 4217's). `index.html` is replaced last, in one step; the build that it referred to until then stays,
     for pages that are open. The same file gives the same bytes. Raises TandemError when the file
     cannot be read, or `out_dir` holds another site.
     """
     started = time.monotonic()
     index = out_dir / "index.html"
     before = _current_build(index)
-    if exponent is None:
-        exponent = _exponent(currency)
     with open_published(serving_file) as published:
         about = published.about
+        if about.get("reporting_currency"):
+            currency, exponent = about["reporting_currency"], about["currency_exponent"]
+        elif exponent is None:
+            exponent = currency_exponent(currency)
         pages = {page.id: read_page(published, page) for page in PAGES}
         metrics = read_metrics(published)
         rows = published.connection.execute(
@@ -186,10 +187,3 @@ def _current_build(index: Path) -> str | None:
         raise TandemError(f"{index} is of another site: choose another folder")
     found = _BUILD.search(text)
     return found[0] if found else None
-
-
-def _exponent(currency: str) -> int:
-    try:
-        return int(Currency(currency).exponent or 0)
-    except ValueError:
-        raise TandemError(f"{currency!r} is no ISO 4217 currency") from None

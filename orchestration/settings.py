@@ -89,6 +89,18 @@ class MartSettings(BaseModel):
             raise ValueError(f"{value!r} is no IANA time zone") from error
         return value
 
+    @field_validator("reporting_currency")
+    @classmethod
+    def _known_currency(cls, value: str) -> str:
+        # Here and not above: `--help` needs no currencies.
+        from iso4217 import Currency
+
+        try:
+            Currency(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r} is no ISO 4217 currency") from error
+        return value
+
     @field_validator("funnels", "touch_scene_kinds", mode="before")
     @classmethod
     def _from_json_text(cls, value: Any) -> Any:

@@ -110,7 +110,9 @@ def publish(
                 PublishedTable(name, count, fingerprints.of_table(f"snapshot.{name}"))
                 for name, count in rows.items()
             ]
-            _describe(connection, copied, version, published_at, run_id, as_of_date, rules)
+            _describe(
+                connection, settings, copied, version, published_at, run_id, as_of_date, rules
+            )
             written = _write_parquet(connection, new_folder, copied, previous)
             connection.execute("checkpoint snapshot")
             connection.execute("detach snapshot")
@@ -218,7 +220,9 @@ def published(settings: Settings) -> dict[str, Any] | None:
     """The `_publish` row of what is served now; None when nothing was published yet.
 
     It has version, published_at, build_id, as_of_date, rules, kind (`full` or `live`), and of a
-    live version live_build_id and live_as_of, the UTC time up to which the live board counts.
+    live version live_build_id and live_as_of, the UTC time up to which the live board counts;
+    reporting_currency and currency_exponent say what `…_minor` columns hold, timezone what a
+    date is. Files of older versions lack the columns that came later.
     """
     if not settings.serving_path.exists():
         return None
@@ -234,6 +238,20 @@ def published(settings: Settings) -> dict[str, Any] | None:
             f"cannot read {settings.serving_path}: {str(error).splitlines()[0]}"
         ) from error
     return dict(zip(names, row, strict=True)) if row else None
+
+
+def currency_exponent(currency: str) -> int:
+    """Decimals of a currency's major unit, by ISO 4217: 2 of CNY, 0 of JPY.
+
+    Raises TandemError for a code that is none.
+    """
+    # Not above: a look at the status needs no currencies.
+    from iso4217 import Currency
+
+    try:
+        return int(Currency(currency).exponent or 0)
+    except ValueError:
+        raise TandemError(f"{currency!r} is no ISO 4217 currency") from None
 
 
 def sweep(settings: Settings) -> None:
@@ -309,6 +327,7 @@ def _timestamp(moment: datetime | None) -> str:
 
 def _describe(
     connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
     tables: Sequence[PublishedTable],
     version: int,
     published_at: datetime,
@@ -320,13 +339,25 @@ def _describe(
         """
         create table snapshot.main._publish (
             version bigint, published_at timestamp, build_id varchar, as_of_date date,
-            rules varchar, kind varchar, live_build_id varchar, live_as_of timestamp
+            rules varchar, kind varchar, live_build_id varchar, live_as_of timestamp,
+            reporting_currency varchar, currency_exponent bigint, timezone varchar
         )
         """
     )
+    currency = settings.reporting_currency
     connection.execute(
-        "insert into snapshot.main._publish values (?, ?, ?, ?, ?, ?, null, null)",
-        [version, published_at.replace(tzinfo=None), build_id, as_of_date, rules, FULL],
+        "insert into snapshot.main._publish values (?, ?, ?, ?, ?, ?, null, null, ?, ?, ?)",
+        [
+            version,
+            published_at.replace(tzinfo=None),
+            build_id,
+            as_of_date,
+            rules,
+            FULL,
+            currency,
+            currency_exponent(currency),
+            settings.timezone,
+        ],
     )
     connection.execute(
         """

@@ -48,8 +48,12 @@ def make_published(
     without: Iterable[str] = (),
     version: int = 1,
     as_of: date | None = AS_OF,
+    currency: tuple[str, int] | None = ("CNY", 2),
 ) -> Path:
-    """Write `path` as a publish would, but for the marts in `without`."""
+    """Write `path` as a publish would, but for the marts in `without`.
+
+    Without a `currency` and its decimals, as files did that named none.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with duckdb.connect(str(path)) as connection:
@@ -81,6 +85,12 @@ def make_published(
             """,
             [version, as_of],
         )
+        if currency is not None:
+            connection.execute(
+                "create or replace table _publish as select *, ? as reporting_currency, "
+                "cast(? as bigint) as currency_exponent, 'Asia/Shanghai' as timezone from _publish",
+                list(currency),
+            )
         connection.execute(
             "create table _publish_tables (table_name varchar, row_count bigint, fingerprint "
             "varchar)"

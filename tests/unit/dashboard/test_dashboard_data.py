@@ -267,8 +267,9 @@ def test_another_site_and_a_wrong_file_are_refused(serving: Path, tmp_path: Path
     with pytest.raises(TandemError, match="is of another site"):
         build_site(serving, tmp_path)
     assert other.read_text(encoding="utf-8") == "<h1>mine</h1>"
+    older = make_published(tmp_path / "older.duckdb", {}, currency=None)
     with pytest.raises(TandemError, match="no ISO 4217 currency"):
-        build_site(serving, tmp_path / "out", currency="XXQ")
+        build_site(older, tmp_path / "out", currency="XXQ")
     (tmp_path / "b.duckdb").write_text("no", encoding="utf-8")
     with pytest.raises(TandemError, match="cannot read"):
         build_site(tmp_path / "b.duckdb", tmp_path / "out")
@@ -276,9 +277,14 @@ def test_another_site_and_a_wrong_file_are_refused(serving: Path, tmp_path: Path
 
 
 @pytest.mark.parametrize(("currency", "exponent"), [("CNY", 2), ("JPY", 0), ("KWD", 3)])
-def test_amounts_have_the_currency_s_decimals(
-    serving: Path, tmp_path: Path, currency: str, exponent: int
+def test_amounts_are_in_the_currency_of_the_file(
+    tmp_path: Path, currency: str, exponent: int
 ) -> None:
-    build_site(serving, tmp_path, currency=currency)
-    found = read(tmp_path)["site"]
+    path = make_published(tmp_path / "marts.duckdb", {}, currency=(currency, exponent))
+    build_site(path, tmp_path / "site", currency="USD")
+    found = read(tmp_path / "site")["site"]
+    assert (found["currency"], found["exponent"]) == (currency, exponent)
+    make_published(path, {}, currency=None)
+    build_site(path, tmp_path / "older", currency=currency)
+    found = read(tmp_path / "older")["site"]
     assert (found["currency"], found["exponent"]) == (currency, exponent)

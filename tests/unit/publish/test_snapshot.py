@@ -94,6 +94,8 @@ def test_a_publish_holds_the_marts_with_their_words_and_nothing_private(
     assert served is not None
     assert served["build_id"] == "build-1"
     assert served["rules"] == "r"
+    assert (served["reporting_currency"], served["currency_exponent"]) == ("CNY", 2)
+    assert served["timezone"] == "Asia/Shanghai"
     assert settings.serving_path.stat().st_mode & 0o777 == 0o444
     assert not list(settings.serving_path.parent.glob("*.wal"))
     current = settings.serving_path.parent / "parquet" / "current"
