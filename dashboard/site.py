@@ -46,9 +46,10 @@ def build_site(
     """Write the site of a published file into `out_dir`, from that file alone.
 
     Amounts are in minor units of the currency that the file names. A file from before files did
-    is taken to be in `currency`, with `exponent` decimals (by default ISO 4217's). `index.html` is replaced last, in one step; the build that it referred to until then stays,
-    for pages that are open. The same file gives the same bytes. Raises TandemError when the file
-    cannot be read, or `out_dir` holds another site.
+    is taken to be in `currency`, with `exponent` decimals (by default ISO 4217's). `index.html`
+    is replaced last, in one step; the build that it referred to until then stays, for pages that
+    are open. The same file gives the same bytes. Raises TandemError when the file cannot be
+    read, or `out_dir` holds another site.
     """
     started = time.monotonic()
     index = out_dir / "index.html"
