@@ -1,0 +1,1257 @@
+"""Faults of the warehouse's tables and of staging and intermediate models.
+
+Written from the contract and the models' SQL, without a look at the rules.
+"""
+
+from __future__ import annotations
+
+from benchmarks.faults.fault import Fault, Model, Table
+
+TABLES = [
+    Fault(
+        "raw_messages_restored",
+        "raw",
+        "从备份恢复,少了一批消息",
+        "messages lost by restoring a backup",
+        Table("raw.group__messages", "delete from {t} where {hit}"),
+    ),
+    Fault(
+        "raw_orders_edited",
+        "raw",
+        "有人直接改了原始金额",
+        "amounts edited by hand in the warehouse",
+        Table("raw.commerce__orders", "update {t} set amount_minor = amount_minor * 7 where {hit}"),
+    ),
+    Fault(
+        "raw_rows_inserted",
+        "raw",
+        "绕过采集直接插入记录",
+        "records inserted around ingestion",
+        Table(
+            "raw.operations__spend",
+            "insert into {t} select * replace (spend_id || '-x' as spend_id) from {t} where {hit}",
+        ),
+    ),
+    Fault(
+        "raw_batch_unset",
+        "raw",
+        "批次号被清零,增量看不到",
+        "a batch number of zero, which no build sees",
+        Table("raw.community__events", "update {t} set _batch_id = 0 where {hit}"),
+    ),
+    Fault(
+        "raw_file_unset",
+        "raw",
+        "记录指向不存在的文件",
+        "rows of a file that the ledger lacks",
+        Table("raw.group__deliveries", "update {t} set _file_id = 987654 where {hit}"),
+    ),
+    Fault(
+        "raw_state_hash_wrong",
+        "raw",
+        "状态摘要与内容不符",
+        "a state under another state's digest",
+        Table(
+            "raw.community__contents",
+            "update {t} set _state_sha256 = upper(_state_sha256) where {hit}",
+        ),
+    ),
+    Fault(
+        "raw_erasure_undone",
+        "raw",
+        "旧客户系统把已注销的人重新写回",
+        "an erased person written back by an old system",
+        Table(
+            "raw.community__accounts",
+            "insert into {t} select * replace (updated_at + interval 1 day as updated_at,"
+            " null as erased_at, '老张' as display_name, sha256(_state_sha256) as _state_sha256)"
+            " from {t} where {hit}",
+            "erased_at is not null",
+        ),
+    ),
+    Fault(
+        "ledger_file_lost",
+        "raw",
+        "文件台账丢了行",
+        "rows of the file ledger lost",
+        Table("control.files", "delete from {t} where {hit}", "accepted > 0"),
+    ),
+    Fault(
+        "ledger_counts_doubled",
+        "raw",
+        "台账的接收行数不等式破坏",
+        "lines that end nowhere in the file ledger",
+        Table("control.files", "update {t} set lines_read = lines_read + 5 where {hit}"),
+    ),
+    Fault(
+        "release_charge_lowered",
+        "marts",
+        "隐私台账的花费被改低",
+        "a charge of privacy lowered afterwards",
+        Table("control.release_ledger", "update {t} set epsilon = epsilon / 10 where {hit}"),
+    ),
+    Fault(
+        "release_charge_removed",
+        "marts",
+        "隐私台账删去一步",
+        "a step of the privacy ledger removed",
+        Table("control.release_ledger", "delete from {t} where {hit}", "status = 'charged'"),
+    ),
+    Fault(
+        "pack_kept_beyond_expiry",
+        "marts",
+        "到期的人群包仍标为已发布",
+        "an expired pack that still counts as released",
+        Table(
+            "control.audience_packs",
+            "update {t} set expires_at = created_at - interval 1 day where {hit}",
+        ),
+    ),
+    Fault(
+        "as_of_in_the_future",
+        "intermediate",
+        "截止日被设到数据之后",
+        "an as_of_date after all data",
+        Table("control.parameters", "update {t} set as_of_date = as_of_date + 45 where {hit}"),
+    ),
+    Fault(
+        "zone_is_utc",
+        "intermediate",
+        "时区设置丢失,按 UTC 记日",
+        "the zone's setting lost, dates by UTC",
+        Table("control.parameters", "update {t} set timezone = 'UTC' where {hit}"),
+    ),
+    Fault(
+        "history_two_current",
+        "staging",
+        "同一内容有两个当前状态",
+        "two current states of one content",
+        Table(
+            "staging.stg_community__contents_history",
+            "update {t} set valid_to = null where {hit}",
+            "valid_to is not null",
+        ),
+    ),
+    Fault(
+        "history_overlaps",
+        "staging",
+        "历史区间互相重叠",
+        "states whose spans overlap",
+        Table(
+            "staging.stg_community__accounts_history",
+            "update {t} set valid_to = valid_to + interval 3 day where {hit}",
+            "valid_to is not null",
+        ),
+    ),
+    Fault(
+        "inference_one_sided",
+        "intermediate",
+        "双侧检验变成单侧",
+        "a one-sided test in place of a two-sided",
+        Table(
+            "intermediate.int_experiment_inference",
+            "update {t} set p_value = p_value / 2 where {hit}",
+            "p_value is not null",
+        ),
+    ),
+    Fault(
+        "inference_uncorrected",
+        "intermediate",
+        "多重检验未校正",
+        "p values of many tests left uncorrected",
+        Table(
+            "intermediate.int_experiment_inference",
+            "update {t} set p_holm = p_value where {hit}",
+            "p_value is not null and p_holm <> p_value",
+        ),
+    ),
+    Fault(
+        "inference_narrow_interval",
+        "intermediate",
+        "置信区间按 90% 计算",
+        "intervals of 90 instead of 95 per cent",
+        Table(
+            "intermediate.int_experiment_inference",
+            "update {t} set ci_low = difference - 1.645 * std_error,"
+            " ci_high = difference + 1.645 * std_error where {hit}",
+            "std_error is not null and difference is not null",
+        ),
+    ),
+    Fault(
+        "ratios_p_inverted",
+        "intermediate",
+        "样本比例检验取了补值",
+        "the sample ratio's p the wrong way round",
+        Table(
+            "intermediate.int_experiment_sample_ratios",
+            "update {t} set srm_p = 1 - srm_p where {hit}",
+            "srm_p is not null",
+        ),
+    ),
+    Fault(
+        "fit_of_last_month",
+        "intermediate",
+        "LTV 仍用上月的拟合参数",
+        "the parameters of last month's fit",
+        Table(
+            "intermediate.int_ltv_expectations",
+            "update {t} set expected_orders = expected_orders * 1.3 where {hit}",
+            "expected_orders > 0",
+        ),
+    ),
+    Fault(
+        "alive_beyond_one",
+        "intermediate",
+        "存活概率超过一",
+        "a probability of being alive above one",
+        Table(
+            "intermediate.int_ltv_expectations",
+            "update {t} set p_alive = p_alive + 1 where {hit}",
+            "p_alive is not null",
+        ),
+    ),
+]
+
+STAGING = [
+    Fault(
+        "stg_account_states_of_all_sources",
+        "staging",
+        "历史未按来源分区,同号账号串在一起",
+        "states of equal ids of several sources in one history",
+        Model(
+            "stg_community__accounts_history",
+            "partition by source, account_id",
+            "partition by account_id",
+        ),
+    ),
+    Fault(
+        "stg_first_state_is_current",
+        "staging",
+        "取了第一个状态当当前",
+        "the first state taken for the current one",
+        Model("stg_community__contents", "where valid_to is null", "where version = 1"),
+    ),
+    Fault(
+        "stg_campaigns_first_state",
+        "staging",
+        "活动取了旧状态",
+        "campaigns by their first state",
+        Model("stg_operations__campaigns", "where valid_to is null", "where version = 1"),
+    ),
+    Fault(
+        "stg_device_unkeyed",
+        "staging",
+        "设备号只做了无盐散列",
+        "device ids hashed without a key",
+        Model(
+            "stg_community__events",
+            "",
+            "select q.* replace (sha256(r.device_id) as device_id_token) from {query} as q"
+            ' inner join "raw"."community__events" as r'
+            " on q.source = r.source and q.event_id = r.event_id",
+        ),
+    ),
+    Fault(
+        "stg_query_plain",
+        "staging",
+        "搜索词以明文进入令牌列",
+        "search text itself in the token's column",
+        Model(
+            "stg_community__events",
+            "",
+            "select q.* replace (r.query as query_token) from {query} as q"
+            ' inner join "raw"."community__events" as r'
+            " on q.source = r.source and q.event_id = r.event_id",
+        ),
+    ),
+    Fault(
+        "stg_text_column",
+        "staging",
+        "消息原文多出一列",
+        "a column with the text of messages",
+        Model(
+            "stg_group__messages",
+            "",
+            "select q.*, r.text from {query} as q"
+            ' inner join "raw"."group__messages" as r'
+            " on q.source = r.source and q.message_id = r.message_id",
+            whole=True,
+        ),
+    ),
+    Fault(
+        "stg_phone_not_normalised",
+        "staging",
+        "手机号未归一就做令牌",
+        "tokens of phones that were not normalised",
+        Model("stg_group__members_history", "encode(phone_number)", "encode(phone)"),
+        small=0.02,
+    ),
+    Fault(
+        "stg_email_is_name",
+        "staging",
+        "邮箱列装了昵称的令牌",
+        "the name's token in the e-mail's column",
+        Model("stg_community__accounts_history", "encode(email)", "encode(display_name)"),
+    ),
+    Fault(
+        "stg_consent_by_default",
+        "staging",
+        "未表态视为同意",
+        "no answer taken for consent",
+        Model(
+            "stg_community__accounts_history",
+            "coalesce(consent_audience, false) as consent_audience",
+            "true as consent_audience",
+        ),
+    ),
+    Fault(
+        "stg_orders_whole_yuan",
+        "staging",
+        "整数除法抹掉了分",
+        "integer division drops the cents",
+        Model(
+            "stg_commerce__orders",
+            "        amount_minor,",
+            "        amount_minor // 100 * 100 as amount_minor,",
+        ),
+    ),
+    Fault(
+        "stg_refunds_first_only",
+        "staging",
+        "每单只留第一笔退款",
+        "one refund an order",
+        Model(
+            "stg_commerce__refunds",
+            "",
+            "select * from {query} qualify row_number() over"
+            " (partition by source, order_id order by refund_id) = 1",
+        ),
+    ),
+    Fault(
+        "stg_rates_two_decimals",
+        "staging",
+        "汇率只留两位小数",
+        "rates of two decimals",
+        Model(
+            "stg_commerce__fx_rates",
+            "try_cast(rate as decimal(38, 18))",
+            "cast(try_cast(rate as decimal(38, 2)) as decimal(38, 18))",
+        ),
+    ),
+    Fault(
+        "stg_period_end_early",
+        "staging",
+        "周期末日被减一天",
+        "periods that end a day early",
+        Model(
+            "stg_commerce__subscriptions",
+            "        period_end,",
+            "        period_end - 1 as period_end,",
+        ),
+    ),
+    Fault(
+        "stg_deliveries_no_failures",
+        "staging",
+        "过滤掉了失败的投递",
+        "failed deliveries filtered out",
+        Model(
+            "stg_group__deliveries",
+            "select * from staged",
+            "select * from staged where status <> 'failed'",
+        ),
+    ),
+    Fault(
+        "stg_consults_local",
+        "staging",
+        "存成了本地时间",
+        "local times in place of UTC",
+        Model(
+            "stg_group__consults",
+            "        occurred_at,",
+            "        occurred_at + interval 8 hour as occurred_at,",
+        ),
+    ),
+    Fault(
+        "stg_exposures_received",
+        "staging",
+        "用采集时间代替发生时间",
+        "the collector's time for the event's",
+        Model(
+            "stg_operations__exposures",
+            "        occurred_at,",
+            "        coalesce(received_at, occurred_at) as occurred_at,",
+        ),
+    ),
+    Fault(
+        "stg_nodes_without_roots",
+        "staging",
+        "内连接丢了没有上级的节点",
+        "nodes without a parent dropped",
+        Model(
+            "stg_community__nodes",
+            "where valid_to is null",
+            "where valid_to is null and parent_node_id is not null",
+        ),
+    ),
+    Fault(
+        "stg_groups_open_only",
+        "staging",
+        "只留下未关闭的群",
+        "closed groups dropped",
+        Model(
+            "stg_group__groups",
+            "where valid_to is null",
+            "where valid_to is null and closed_at is null",
+        ),
+    ),
+    Fault(
+        "stg_memberships_no_roles",
+        "staging",
+        "角色变更被过滤",
+        "changes of role filtered out",
+        Model(
+            "stg_group__memberships",
+            "select * from staged",
+            "select * from staged where action <> 'role'",
+        ),
+    ),
+    Fault(
+        "stg_members_as_accounts",
+        "staging",
+        "成员 id 填进了账号列",
+        "members' ids in the accounts' column",
+        Model(
+            "stg_operations__campaign_events",
+            "        account_id,",
+            "        coalesce(account_id, member_id) as account_id,",
+        ),
+    ),
+    Fault(
+        "stg_links_first_action",
+        "staging",
+        "每对只留第一个动作",
+        "only the first action of a pair",
+        Model(
+            "stg_commerce__identity_links",
+            "",
+            "select * from {query} qualify row_number() over (partition by account_source,"
+            " account_id, member_source, member_id order by occurred_at, link_id) = 1",
+        ),
+    ),
+    Fault(
+        "stg_spend_first_of_month",
+        "staging",
+        "花费日期截到月初",
+        "spend dated to the first of the month",
+        Model(
+            "stg_operations__spend",
+            "        spent_on,",
+            "        cast(date_trunc('month', spent_on) as date) as spent_on,",
+        ),
+    ),
+    Fault(
+        "stg_unit_default",
+        "staging",
+        "实验单位一律当成账号",
+        "every experiment's unit is the account",
+        Model("stg_operations__experiments", "        unit,", "        'account' as unit,"),
+    ),
+    Fault(
+        "stg_handoffs_answered",
+        "staging",
+        "转人工被当成已回答",
+        "handoffs counted as answers",
+        Model(
+            "stg_operations__assistant_requests",
+            "        outcome,",
+            "        case when outcome = 'handoff' then 'answered' else outcome end as outcome,",
+        ),
+    ),
+    Fault(
+        "stg_attendance_enters",
+        "staging",
+        "只保留进入,提交丢失",
+        "submissions dropped",
+        Model(
+            "stg_group__attendance",
+            "select * from staged",
+            "select * from staged where action <> 'submit'",
+        ),
+    ),
+    Fault(
+        "stg_policies_next_day",
+        "staging",
+        "政策晚一天生效",
+        "policies in force a day late",
+        Model(
+            "stg_commerce__share_policies",
+            "        valid_from,",
+            "        valid_from + 1 as valid_from,",
+        ),
+    ),
+    Fault(
+        "stg_broadcast_time_of_update",
+        "staging",
+        "群发时间取成更新时间",
+        "the time of update for the time of sending",
+        Model(
+            "stg_group__broadcasts",
+            "        sent_at,",
+            "        updated_at as sent_at,",
+        ),
+    ),
+    Fault(
+        "stg_kol_is_staff",
+        "staging",
+        "KOL 标记误取员工列",
+        "the staff's flag in the opinion leaders' column",
+        Model(
+            "stg_group__members_history",
+            "coalesce(is_kol, false) as is_kol",
+            "coalesce(is_staff, false) as is_kol",
+        ),
+    ),
+    Fault(
+        "stg_scenes_ends_for_starts",
+        "staging",
+        "开始时间取成结束时间",
+        "the end for the beginning of a scene",
+        Model(
+            "stg_group__scenes",
+            "        starts_at,",
+            "        ends_at as starts_at,",
+        ),
+    ),
+    Fault(
+        "stg_deletions_forgotten",
+        "staging",
+        "删除时间被清空",
+        "the deletion's time dropped",
+        Model(
+            "stg_community__contents",
+            "        deleted_at,",
+            "        cast(null as timestamp) as deleted_at,",
+        ),
+    ),
+]
+
+INTERMEDIATE = [
+    Fault(
+        "int_orders_core_by_campaign",
+        "intermediate",
+        "订单归属核心的判断列错了",
+        "an order's core by the wrong column",
+        Model(
+            "int_orders",
+            "case when converted.group_id is null",
+            "case when converted.campaign_id is null",
+        ),
+    ),
+    Fault(
+        "int_orders_one_refund",
+        "intermediate",
+        "多次退款只取最大一笔",
+        "the greatest refund for their sum",
+        Model(
+            "int_orders",
+            "cast(sum(refunds.reporting_minor) as bigint)",
+            "cast(max(refunds.reporting_minor) as bigint)",
+        ),
+    ),
+    Fault(
+        "int_orders_staff_count",
+        "intermediate",
+        "员工订单计入营收",
+        "orders of staff count",
+        Model(
+            "int_orders",
+            "not identities.is_excluded and not identities.is_staff as counts",
+            "not identities.is_excluded as counts",
+        ),
+    ),
+    Fault(
+        "int_orders_utc_date",
+        "intermediate",
+        "支付日按 UTC 计",
+        "payment dates by UTC",
+        Model(
+            "int_orders",
+            "cast(timezone(parameters.timezone, timezone('UTC', orders.paid_at)) as date)",
+            "cast(orders.paid_at as date)",
+        ),
+    ),
+    Fault(
+        "int_orders_rounded_down",
+        "intermediate",
+        "换算时直接截断",
+        "conversion rounds down",
+        Model(
+            "int_orders",
+            "+ cast(rates.denominator as hugeint)",
+            "+ 0 * cast(rates.denominator as hugeint)",
+        ),
+    ),
+    Fault(
+        "int_refunds_at_refund_day",
+        "intermediate",
+        "退款按退款日汇率换算",
+        "refunds at the rate of their own date",
+        Model(
+            "int_refunds",
+            "orders.paid_date = rates.on_date",
+            "cast(refunds.refunded_at + interval 8 hour as date) = rates.on_date",
+        ),
+    ),
+    Fault(
+        "int_rates_of_the_future",
+        "intermediate",
+        "取了之后的汇率",
+        "the next rate in place of the last",
+        Model(
+            "int_conversion_rates",
+            "        max(rate_date) over (\n            partition by currency\n"
+            "            order by on_date asc nulls first\n"
+            "            range between unbounded preceding and current row",
+            "        min(rate_date) over (\n            partition by currency\n"
+            "            order by on_date asc nulls first\n"
+            "            range between 1 following and unbounded following",
+        ),
+    ),
+    Fault(
+        "int_rates_first_source",
+        "intermediate",
+        "同日多个汇率取错来源",
+        "the smallest source's rate for the greatest's",
+        Model("int_conversion_rates", "order by source desc", "order by source asc"),
+    ),
+    Fault(
+        "int_rates_same_exponent",
+        "intermediate",
+        "忽略币种的小数位数",
+        "every currency with the exponent of the yuan",
+        Model(
+            "int_conversion_rates",
+            "reporting.exponent - currencies.exponent as shift",
+            "0 as shift",
+        ),
+    ),
+    Fault(
+        "int_allocation_a_week",
+        "intermediate",
+        "订单归群只回看七天",
+        "orders allocated by the last week only",
+        Model("int_orders_allocated", "interval '720' hour", "interval '168' hour"),
+    ),
+    Fault(
+        "int_allocation_every_event",
+        "intermediate",
+        "订单摊到之前的每个群事件,重复计数",
+        "orders joined to every earlier event",
+        Model(
+            "int_orders_allocated",
+            "payments.event_number = events.event_number",
+            "payments.event_number >= events.event_number",
+        ),
+    ),
+    Fault(
+        "int_mrr_overlapping_twice",
+        "intermediate",
+        "升级前后的周期同时计入",
+        "the period before an upgrade counts as well",
+        Model(
+            "int_mrr_months",
+            "where newest_first = 1 and monthly_minor > 0",
+            "where monthly_minor > 0",
+        ),
+    ),
+    Fault(
+        "int_mrr_until_start",
+        "intermediate",
+        "月末在区间外也算在内",
+        "a month's end before the period begins",
+        Model(
+            "int_mrr_months",
+            "periods.period_start <= month_ends.date",
+            "periods.period_start <= month_ends.date + 5",
+        ),
+    ),
+    Fault(
+        "int_monthly_of_31_days",
+        "intermediate",
+        "月费按 31 天折算",
+        "a monthly rate of 31 days",
+        Model("int_subscription_periods", "* cast(30 as hugeint)", "* cast(31 as hugeint)"),
+    ),
+    Fault(
+        "int_plan_changes_ignored",
+        "intermediate",
+        "变更事件被忽略",
+        "changes of plan ignored",
+        Model(
+            "int_subscription_periods",
+            "subscriptions.action in ('start', 'renew', 'change')",
+            "subscriptions.action in ('start', 'renew')",
+        ),
+    ),
+    Fault(
+        "int_activity_delivered",
+        "intermediate",
+        "送达也算活跃",
+        "a delivery that arrived counts as activity",
+        Model(
+            "int_activity",
+            "where status in ('read', 'click')",
+            "where status in ('delivered', 'read', 'click')",
+        ),
+    ),
+    Fault(
+        "int_activity_no_voice",
+        "intermediate",
+        "语音消息没有计入",
+        "voice messages left out",
+        Model("int_activity", "where kind != 'system'", "where kind not in ('system', 'voice')"),
+    ),
+    Fault(
+        "int_activity_votes_passive",
+        "intermediate",
+        "投票不再算贡献",
+        "votes are no contribution any more",
+        Model(
+            "int_activity",
+            "event_type in ('comment', 'share', 'checkin', 'vote')",
+            "event_type in ('comment', 'share', 'checkin')",
+        ),
+    ),
+    Fault(
+        "int_days_likes_contribute",
+        "intermediate",
+        "点赞计成贡献",
+        "reactions counted as contributions",
+        Model(
+            "int_identity_days",
+            "count(*) filter (where is_contribution)",
+            "count(*) filter (where is_contribution or is_reaction)",
+        ),
+    ),
+    Fault(
+        "int_person_days_any_source",
+        "intermediate",
+        "关联身份时漏了来源",
+        "identities joined without their source",
+        Model(
+            "int_person_days",
+            "identity_days.source = identities.source\n        and ",
+            "",
+        ),
+    ),
+    Fault(
+        "int_credit_a_day",
+        "intermediate",
+        "点击归因窗口变成一天",
+        "clicks credited within a day",
+        Model("int_content_days", "interval 30 minute", "interval 30 hour"),
+    ),
+    Fault(
+        "int_reads_and_clicks",
+        "intermediate",
+        "点击也计成阅读",
+        "clicks counted as reads",
+        Model(
+            "int_content_days",
+            "count(*) filter (where event_type = 'read')",
+            "count(*) filter (where event_type in ('read', 'click'))",
+        ),
+    ),
+    Fault(
+        "int_deleted_still_counts",
+        "intermediate",
+        "删除后的事件仍计入",
+        "events after a deletion count",
+        Model(
+            "int_content_person_days",
+            "or days.activity_date < deleted_contents.deleted_date",
+            "or days.activity_date <> deleted_contents.deleted_date",
+        ),
+    ),
+    Fault(
+        "int_redone_days_twice",
+        "intermediate",
+        "重算的日期计了两次",
+        "days that are done anew count twice",
+        Model("int_content_person_days", "and redo_days.activity_date is null", ""),
+    ),
+    Fault(
+        "int_likes_below_zero",
+        "intermediate",
+        "取消赞可减到负数",
+        "likes of a person fall below zero",
+        Model("int_like_days", "balance - least(0, ", "balance - 0 * least(0, "),
+    ),
+    Fault(
+        "int_origin_label_first",
+        "intermediate",
+        "平台标签压过作者声明",
+        "the platform's label before the declared origin",
+        Model(
+            "int_contents",
+            "coalesce(contents.origin_declared, contents.origin_label, 'unknown')",
+            "coalesce(contents.origin_label, contents.origin_declared, 'unknown')",
+        ),
+    ),
+    Fault(
+        "int_published_utc_date",
+        "intermediate",
+        "发布日按 UTC 计",
+        "publication dates by UTC",
+        Model(
+            "int_contents",
+            "cast(timezone(parameters.timezone, timezone('UTC', contents.published_at)) as date)",
+            "cast(contents.published_at as date)",
+        ),
+    ),
+    Fault(
+        "int_ancestors_one_level",
+        "intermediate",
+        "节点只上卷一层",
+        "nodes rolled up by one level only",
+        Model(
+            "int_node_ancestors",
+            "in walks.walked) = 0",
+            "in walks.walked) = 0 and walks.depth < 1",
+        ),
+    ),
+    Fault(
+        "int_ancestors_without_itself",
+        "intermediate",
+        "节点不再是自己的祖先",
+        "a node is no ancestor of itself",
+        Model(
+            "int_node_ancestors",
+            "    depth\nfrom walks",
+            "    depth\nfrom walks where depth > 0 or node_id like 'root%'",
+        ),
+    ),
+    Fault(
+        "int_unlinks_ignored",
+        "intermediate",
+        "解绑不起作用",
+        "unlinking does nothing",
+        Model("int_identity_edges", "and ranked_links.action = 'link'", ""),
+    ),
+    Fault(
+        "int_first_link_counts",
+        "intermediate",
+        "取最早而非最近的绑定动作",
+        "the first action on a link for the last",
+        Model(
+            "int_identity_edges",
+            "order by occurred_at desc nulls last, source desc",
+            "order by occurred_at asc nulls last, source desc",
+        ),
+    ),
+    Fault(
+        "int_overshared_joins",
+        "intermediate",
+        "店铺电话把二十多人并成一人",
+        "a shop's phone makes one person of many",
+        Model(
+            "int_identity_keys",
+            "shared_keys.ids > parameters.identity_max_ids as",
+            "shared_keys.ids > 1000 as",
+        ),
+    ),
+    Fault(
+        "int_person_unkeyed",
+        "intermediate",
+        "person_id 用无密钥散列生成",
+        "a person's id hashed without the key",
+        Model(
+            "int_identities",
+            "",
+            "select q.* replace (left(sha256(min(q.id_kind || ':' || q.source || ':' || q.id)"
+            " over (partition by q.person_id)), 32) as person_id) from {query} as q",
+        ),
+    ),
+    Fault(
+        "int_bots_by_every_id",
+        "intermediate",
+        "所有 id 都是机器人才排除",
+        "persons excluded only if all their ids are robots",
+        Model("int_identities", "bool_or(is_excluded)", "bool_and(is_excluded)"),
+    ),
+    Fault(
+        "int_erased_by_every_id",
+        "intermediate",
+        "所有 id 都注销才算注销",
+        "persons erased only if all their ids are",
+        Model("int_identities", "bool_or(is_erased)", "bool_and(is_erased)"),
+    ),
+    Fault(
+        "int_region_of_newest",
+        "intermediate",
+        "地区取了最新账号的",
+        "the region of the newest account",
+        Model("int_persons", "min_by(region, oldest_first)", "max_by(region, oldest_first)"),
+    ),
+    Fault(
+        "int_closed_groups_live_on",
+        "intermediate",
+        "已关闭的群仍出日报",
+        "closed groups live on",
+        Model("int_groups", "when groups.closed_at is null", "when true"),
+    ),
+    Fault(
+        "int_null_observes_nothing",
+        "intermediate",
+        "未声明可观测项当成都看不到",
+        "nothing declared read as nothing observed",
+        Model("int_groups", "'leave'), true)", "'leave'), false)"),
+    ),
+    Fault(
+        "int_double_joins",
+        "intermediate",
+        "重复入群记两次",
+        "a second join counts again",
+        Model(
+            "int_membership_changes",
+            "where (neighbours.kind = 'leave') <> (neighbours.kind_before = 'leave')",
+            "where neighbours.kind <> 'leave' or neighbours.kind_before <> 'leave'",
+        ),
+    ),
+    Fault(
+        "int_inferred_at_last_sight",
+        "intermediate",
+        "推断入群取了最后一次露面",
+        "inferred joins at the last sight",
+        Model(
+            "int_membership_changes",
+            "order by sightings.changed_at asc nulls first, sightings.change_id asc nulls first",
+            "order by sightings.changed_at desc nulls last, sightings.change_id desc nulls last",
+        ),
+    ),
+    Fault(
+        "int_former_members_stay",
+        "intermediate",
+        "退群的人仍算成员",
+        "who left is still a member",
+        Model(
+            "int_group_members", "having sum(changes.delta) > 0", "having sum(changes.delta) > -1"
+        ),
+    ),
+    Fault(
+        "int_tier_27_days",
+        "intermediate",
+        "分层窗口少一天",
+        "tiers of 27 days",
+        Model("int_tier_spans", "activity_date + 28 as", "activity_date + 27 as"),
+    ),
+    Fault(
+        "int_tier_falls_at_once",
+        "intermediate",
+        "降级当天生效",
+        "downgrades on the very day",
+        Model(
+            "int_tier_spans",
+            "partition by person_id, date_trunc('month', change_date)",
+            "partition by person_id, change_date",
+        ),
+    ),
+    Fault(
+        "int_tier_likes_ignored",
+        "intermediate",
+        "点赞不再算互动",
+        "reactions no longer lift a lurker",
+        Model(
+            "int_tier_spans",
+            "person_days.contributions + person_days.reactions > 0",
+            "person_days.contributions > 0",
+        ),
+    ),
+    Fault(
+        "int_own_answers",
+        "intermediate",
+        "自问自答算已回答",
+        "one's own answer counts",
+        Model("int_questions", "and questions.person_id != responses.person_id", ""),
+    ),
+    Fault(
+        "int_answers_only",
+        "intermediate",
+        "评论不算回应",
+        "comments no longer respond",
+        Model("int_questions", "in ('answer', 'comment')", "in ('answer')"),
+    ),
+    Fault(
+        "int_funnel_without_window",
+        "intermediate",
+        "漏斗不再限七天",
+        "a funnel without its window",
+        Model(
+            "int_funnel_steps",
+            "and entries.ends_at > person_events.occurred_at",
+            "and entries.ends_at + interval 60 day > person_events.occurred_at",
+        ),
+    ),
+    Fault(
+        "int_campaign_staff",
+        "intermediate",
+        "员工的活动行为计入",
+        "staff among a campaign's persons",
+        Model(
+            "int_campaign_actions",
+            "where not is_excluded and not is_staff",
+            "where not is_excluded",
+        ),
+    ),
+    Fault(
+        "int_delivery_lowest_rung",
+        "intermediate",
+        "投递取了最低一级",
+        "the lowest rung for the highest",
+        Model("int_delivery_days", "max(case status", "min(case status"),
+    ),
+    Fault(
+        "int_needs_any_supply",
+        "intermediate",
+        "需求被别处的内容满足",
+        "needs met by contents of any scope",
+        Model("int_topic_needs", "partition by supply_scope, topic", "partition by topic"),
+    ),
+    Fault(
+        "int_units_last_variant",
+        "intermediate",
+        "按最后一次曝光分组",
+        "units in their last variant",
+        Model(
+            "int_experiment_units",
+            "order by occurred_at asc nulls first, event_id asc",
+            "order by occurred_at desc nulls last, event_id desc",
+        ),
+    ),
+    Fault(
+        "int_exposed_robots",
+        "intermediate",
+        "机器人进入实验",
+        "robots and staff in experiments",
+        Model(
+            "int_experiment_exposures",
+            "where not identities.is_excluded and not identities.is_staff",
+            "where true",
+        ),
+    ),
+    Fault(
+        "int_experiment_gross",
+        "intermediate",
+        "实验营收未扣退款",
+        "an experiment's revenue before refunds",
+        Model(
+            "int_experiment_values",
+            "coalesce(net_reporting_minor, 0) as net_minor",
+            "coalesce(reporting_minor, 0) as net_minor",
+        ),
+    ),
+    Fault(
+        "int_experiment_before_exposure",
+        "intermediate",
+        "曝光前的行为也计入",
+        "what came before the exposure is measured",
+        Model(
+            "int_experiment_values",
+            "events.occurred_at >= units.first_exposed_at as is_measured",
+            "events.occurred_at >= units.pre_from as is_measured",
+        ),
+    ),
+    Fault(
+        "int_control_is_last",
+        "intermediate",
+        "对照组取成最后一组",
+        "the last variant for the control",
+        Model("int_experiment_arms", "order by place asc", "order by place desc"),
+    ),
+    Fault(
+        "int_platform_policy_first",
+        "intermediate",
+        "平台政策压过节点政策",
+        "the platform's policy before the node's",
+        Model(
+            "int_pool_orders",
+            "coalesce(node_policies.share_bps, platform_policies.share_bps, 0)",
+            "coalesce(platform_policies.share_bps, node_policies.share_bps, 0)",
+        ),
+    ),
+    Fault(
+        "int_oldest_policy",
+        "intermediate",
+        "永远用最早的分成政策",
+        "the oldest policy for ever",
+        Model(
+            "int_share_policies_in_force",
+            "order by policies.valid_from desc",
+            "order by policies.valid_from asc",
+        ),
+    ),
+    Fault(
+        "int_reads_of_free_contents",
+        "intermediate",
+        "免费内容的阅读参与分成",
+        "reads of free contents share the pool",
+        Model("int_creator_reads", "where is_paid", "where true"),
+    ),
+    Fault(
+        "int_payout_cents_lost",
+        "intermediate",
+        "分配余数被丢弃",
+        "the remainders of payouts are lost",
+        Model(
+            "int_creator_payouts",
+            "floor_minor + case when remainder_rank <= left_over then 1 else 0 end",
+            "floor_minor",
+        ),
+    ),
+    Fault(
+        "int_pool_without_tips",
+        "intermediate",
+        "打赏未进分成池",
+        "tips left out of the pool",
+        Model("int_pool_orders", "orders.kind in ('column', 'tip')", "orders.kind in ('column')"),
+    ),
+    Fault(
+        "int_refunded_purchases",
+        "intermediate",
+        "全额退款仍算购买",
+        "purchases refunded in full",
+        Model(
+            "int_purchase_days",
+            "and orders.amount_minor > coalesce(refunded.refunded_minor, 0)",
+            "",
+        ),
+    ),
+    Fault(
+        "int_frequency_with_first",
+        "intermediate",
+        "复购次数含首购",
+        "the first purchase among the repeats",
+        Model("int_purchase_histories", "count(*) - 1 as frequency", "count(*) as frequency"),
+    ),
+    Fault(
+        "int_every_click_touches",
+        "intermediate",
+        "无活动的点击也算触点",
+        "clicks without a campaign are touches",
+        Model("int_campaign_touches", "and campaign_id is not null", ""),
+    ),
+    Fault(
+        "int_touches_of_a_week",
+        "intermediate",
+        "归因只回看七天",
+        "touches of a week for those of a month",
+        Model("int_order_touches", "interval '720' hour", "interval '168' hour"),
+    ),
+    Fault(
+        "int_acquired_by_newest",
+        "intermediate",
+        "获客渠道取了最新账号",
+        "the channel of the newest account",
+        Model(
+            "int_acquisitions",
+            "accounts.registered_at asc nulls last",
+            "accounts.registered_at desc nulls last",
+        ),
+    ),
+    Fault(
+        "int_minors_in_packs",
+        "intermediate",
+        "未成年人进入人群包",
+        "minors are eligible for packs",
+        Model("int_audience_eligibility", "fewest_years >= 19", "fewest_years >= 14"),
+    ),
+    Fault(
+        "int_one_consent_is_enough",
+        "intermediate",
+        "一个账号同意即可",
+        "one account's consent is enough",
+        Model(
+            "int_audience_eligibility",
+            "bool_and(accounts.consents and not accounts.is_erased)",
+            "bool_or(accounts.consents and not accounts.is_erased)",
+        ),
+    ),
+    Fault(
+        "int_features_31_days",
+        "intermediate",
+        "特征窗口多一天",
+        "features of one day too many",
+        Model(
+            "int_audience_features",
+            "> parameters.as_of_date - windows.window_days",
+            ">= parameters.as_of_date - windows.window_days",
+        ),
+    ),
+    Fault(
+        "int_makeup_days_off",
+        "intermediate",
+        "调休上班日仍算周末",
+        "weekend days worked stay weekend",
+        Model(
+            "int_dates",
+            "when exceptions.day_type is not null then exceptions.day_type",
+            "when exceptions.day_type = 'holiday' then exceptions.day_type",
+        ),
+    ),
+    Fault(
+        "int_last_acceptance",
+        "intermediate",
+        "邀请人取最后一次接受",
+        "the inviter of the last acceptance",
+        Model(
+            "int_referrals",
+            "            partition by source, campaign_id, person_id\n"
+            "            order by occurred_at asc nulls first, event_id asc nulls first",
+            "            partition by source, campaign_id, inviter_person_id\n"
+            "            order by occurred_at asc nulls first, event_id asc nulls first",
+        ),
+    ),
+    Fault(
+        "int_reactions_speak",
+        "intermediate",
+        "表情回应算发言",
+        "reactions counted as messages",
+        Model(
+            "int_group_days",
+            "kind not in ('reaction', 'system')) as messages",
+            "kind not in ('system')) as messages",
+        ),
+    ),
+    Fault(
+        "int_bands_by_utc",
+        "intermediate",
+        "时段按 UTC 小时划分",
+        "hour bands by UTC",
+        Model(
+            "int_group_band_days",
+            "extract(hour from timezone(parameters.timezone, timezone('UTC',"
+            " messages.occurred_at)))",
+            "extract(hour from messages.occurred_at)",
+        ),
+    ),
+    Fault(
+        "int_pack_arm_by_seed",
+        "intermediate",
+        "对照组的群归进了投放组",
+        "held-out groups counted with the pack's",
+        Model(
+            "int_pack_groups",
+            "case when exposures.variant = 'holdout' then 'holdout' else 'pack' end",
+            "case when exposures.variant = 'hold-out' then 'holdout' else 'pack' end",
+        ),
+    ),
+    Fault(
+        "int_first_registered_latest",
+        "intermediate",
+        "首次注册取了最近一次",
+        "the last registration for the first",
+        Model("int_persons", "min(registered_at)", "max(registered_at)"),
+    ),
+]
+
+FAULTS = [*TABLES, *STAGING, *INTERMEDIATE]
