@@ -1,5 +1,5 @@
 {#- Everything that differs between engines stands in this file, behind adapter.dispatch, so that
-    a second engine is added here and in no model. -#}
+    no model knows which one runs it: default__ is DuckDB, spark__ is Spark. -#}
 
 {% macro local_date(ts, timezone) -%}
     {{ return(adapter.dispatch('local_date')(ts, timezone)) }}
@@ -9,12 +9,20 @@
     cast(timezone({{ timezone }}, timezone('UTC', {{ ts }})) as date)
 {%- endmacro %}
 
+{% macro spark__local_date(ts, timezone) -%}
+    cast(from_utc_timestamp({{ ts }}, {{ timezone }}) as date)
+{%- endmacro %}
+
 {% macro sha256_hex(text) -%}
     {{ return(adapter.dispatch('sha256_hex')(text)) }}
 {%- endmacro %}
 
 {% macro default__sha256_hex(text) -%}
     sha256({{ text }})
+{%- endmacro %}
+
+{% macro spark__sha256_hex(text) -%}
+    sha2({{ text }}, 256)
 {%- endmacro %}
 
 {% macro tokenise(text) -%}
@@ -32,6 +40,13 @@
             || unhex(sha256(getvariable('tandem_ipad') || encode({{ text }})))
         )
     end
+{%- endmacro %}
+
+{#- The same with Spark's session variables; one that is not declared fails the query. -#}
+{% macro spark__tokenise(text) -%}
+    sha2(concat(
+        tandem_opad, unhex(sha2(concat(tandem_ipad, encode({{ text }}, 'UTF-8')), 256))
+    ), 256)
 {%- endmacro %}
 
 {% macro normalise_phone(phone) -%}
@@ -55,6 +70,21 @@
     ), '')
 {%- endmacro %}
 
+{% macro spark__normalise_phone(phone) -%}
+    nullif(regexp_extract(
+        regexp_replace(
+            regexp_replace(
+                regexp_replace(
+                    translate({{ phone }}, '０１２３４５６７８９', '0123456789'), '[^0-9]', ''
+                ),
+                '^00', ''
+            ),
+            '^86([0-9]{11})$', '$1'
+        ),
+        '^[0-9]{7,}$', 0
+    ), '')
+{%- endmacro %}
+
 {% macro sorted_join(text, separator) -%}
     {{ return(adapter.dispatch('sorted_join')(text, separator)) }}
 {%- endmacro %}
@@ -64,6 +94,10 @@
     string_agg({{ text }}, {{ separator }} order by {{ text }})
 {%- endmacro %}
 
+{% macro spark__sorted_join(text, separator) -%}
+    case when count({{ text }}) > 0 then array_join(array_sort(collect_list({{ text }})), {{ separator }}) end
+{%- endmacro %}
+
 {% macro json_list_contains(list, value) -%}
     {{ return(adapter.dispatch('json_list_contains')(list, value)) }}
 {%- endmacro %}
@@ -71,6 +105,10 @@
 {#- Whether a JSON list of texts, itself text, holds the value; NULL for a NULL list. -#}
 {% macro default__json_list_contains(list, value) -%}
     list_contains(from_json({{ list }}, '["VARCHAR"]'), {{ value }})
+{%- endmacro %}
+
+{% macro spark__json_list_contains(list, value) -%}
+    array_contains(from_json({{ list }}, 'array<string>'), {{ value }})
 {%- endmacro %}
 
 {% macro json_object_members(object) -%}
@@ -90,6 +128,17 @@
     ))
 {%- endmacro %}
 
+{% macro spark__json_object_members(object) -%}
+    explode(transform(
+        json_object_keys({{ object }}),
+        (name, place) -> named_struct(
+            'place', place + 1,
+            'name', name,
+            'value', try_cast(from_json({{ object }}, 'map<string, string>')[name] as double)
+        )
+    ))
+{%- endmacro %}
+
 {% macro date_spine(first_date, last_date) -%}
     {{ return(adapter.dispatch('date_spine')(first_date, last_date)) }}
 {%- endmacro %}
@@ -97,6 +146,13 @@
 {#- A select list item that makes one row a date, both ends included; no row for a NULL end. -#}
 {% macro default__date_spine(first_date, last_date) -%}
     cast(unnest(generate_series({{ first_date }}, {{ last_date }}, interval 1 day)) as date)
+{%- endmacro %}
+
+{% macro spark__date_spine(first_date, last_date) -%}
+    explode(case
+        when cast({{ first_date }} as date) <= cast({{ last_date }} as date)
+            then sequence(cast({{ first_date }} as date), cast({{ last_date }} as date), interval 1 day)
+    end)
 {%- endmacro %}
 
 {% macro local_midnight(date, timezone) -%}
@@ -108,6 +164,10 @@
     timezone('UTC', timezone({{ timezone }}, cast({{ date }} as timestamp)))
 {%- endmacro %}
 
+{% macro spark__local_midnight(date, timezone) -%}
+    cast(to_utc_timestamp(cast({{ date }} as timestamp), {{ timezone }}) as timestamp)
+{%- endmacro %}
+
 {% macro micros_between(earlier, later) -%}
     {{ return(adapter.dispatch('micros_between')(earlier, later)) }}
 {%- endmacro %}
@@ -115,6 +175,13 @@
 {#- Microseconds from one UTC time to another, a bigint. -#}
 {% macro default__micros_between(earlier, later) -%}
     (epoch_us({{ later }}) - epoch_us({{ earlier }}))
+{%- endmacro %}
+
+{% macro spark__micros_between(earlier, later) -%}
+    (
+        unix_micros(cast({{ later }} as timestamp_ltz))
+        - unix_micros(cast({{ earlier }} as timestamp_ltz))
+    )
 {%- endmacro %}
 
 {% macro seconds_between(earlier, later) -%}
@@ -126,6 +193,10 @@
     cast(floor(date_diff('microsecond', {{ earlier }}, {{ later }}) / 1000000.0) as bigint)
 {%- endmacro %}
 
+{% macro spark__seconds_between(earlier, later) -%}
+    cast(floor({{ spark__micros_between(earlier, later) }} / 1000000.0) as bigint)
+{%- endmacro %}
+
 {% macro wide_integer(number) -%}
     {{ return(adapter.dispatch('wide_integer')(number)) }}
 {%- endmacro %}
@@ -133,6 +204,10 @@
 {#- The number as an integer of at least 38 digits, for exact products of money and weights. -#}
 {% macro default__wide_integer(number) -%}
     cast({{ number }} as hugeint)
+{%- endmacro %}
+
+{% macro spark__wide_integer(number) -%}
+    cast({{ number }} as decimal(38, 0))
 {%- endmacro %}
 
 {% macro floor_divide(numerator, denominator) -%}
@@ -145,6 +220,15 @@
         (({{ numerator }}) // nullif({{ denominator }}, 0))
         - case when ({{ numerator }}) % nullif({{ denominator }}, 0) < 0 then 1 else 0 end
     )
+{%- endmacro %}
+
+{#- What is divided is a multiple of the denominator, so that no digit is rounded; a quotient has at
+    most 32 digits, since a division keeps six decimal places free. -#}
+{% macro spark__floor_divide(numerator, denominator) -%}
+    cast((
+        cast({{ numerator }} as decimal(38, 0))
+        - pmod(cast({{ numerator }} as decimal(38, 0)), nullif(cast({{ denominator }} as decimal(38, 0)), 0))
+    ) / nullif(cast({{ denominator }} as decimal(38, 0)), 0) as decimal(38, 0))
 {%- endmacro %}
 
 {% macro reporting_minor(amount, numerator, denominator) -%}
@@ -163,6 +247,14 @@
     ))
 {%- endmacro %}
 
+{% macro spark__reporting_minor(amount, numerator, denominator) -%}
+    try_cast({{ spark__floor_divide(
+        '(2 * ' ~ spark__wide_integer(amount) ~ ' * ' ~ spark__wide_integer(numerator)
+        ~ ' + ' ~ spark__wide_integer(denominator) ~ ')',
+        '(2 * ' ~ spark__wide_integer(denominator) ~ ')'
+    ) }} as bigint)
+{%- endmacro %}
+
 {% macro local_hour(ts, timezone) -%}
     {{ return(adapter.dispatch('local_hour')(ts, timezone)) }}
 {%- endmacro %}
@@ -170,6 +262,10 @@
 {#- The hour 0 … 23 of the local wall clock, a bigint. -#}
 {% macro default__local_hour(ts, timezone) -%}
     extract(hour from timezone({{ timezone }}, timezone('UTC', {{ ts }})))
+{%- endmacro %}
+
+{% macro spark__local_hour(ts, timezone) -%}
+    cast(extract(hour from from_utc_timestamp({{ ts }}, {{ timezone }})) as bigint)
 {%- endmacro %}
 
 {% macro five_minute_start(ts) -%}
@@ -181,6 +277,12 @@
     time_bucket(interval 5 minute, {{ ts }})
 {%- endmacro %}
 
+{% macro spark__five_minute_start(ts) -%}
+    cast(timestamp_micros(
+        unix_micros(cast({{ ts }} as timestamp_ltz)) div 300000000 * 300000000
+    ) as timestamp)
+{%- endmacro %}
+
 {% macro five_minute_spine(starts_at, ends_at) -%}
     {{ return(adapter.dispatch('five_minute_spine')(starts_at, ends_at)) }}
 {%- endmacro %}
@@ -188,4 +290,53 @@
 {#- A select list item that makes one row per five minutes of [starts_at, ends_at). -#}
 {% macro default__five_minute_spine(starts_at, ends_at) -%}
     unnest(range({{ starts_at }}, {{ ends_at }}, interval 5 minute))
+{%- endmacro %}
+
+{% macro spark__five_minute_spine(starts_at, ends_at) -%}
+    explode(case
+        when {{ starts_at }} < {{ ends_at }}
+            then sequence({{ starts_at }}, {{ ends_at }} - interval 1 microsecond, interval 5 minute)
+    end)
+{%- endmacro %}
+
+{% macro create_scratch_table(name, query) -%}
+    {{ return(adapter.dispatch('create_scratch_table')(name, query)) }}
+{%- endmacro %}
+
+{#- Runs the query while the model compiles, and keeps its rows as a table for the run. -#}
+{% macro default__create_scratch_table(name, query) -%}
+    {%- do run_query('create or replace temporary table ' ~ name ~ ' as ' ~ query) -%}
+{%- endmacro %}
+
+{#- Spark has temporary views alone, which would run every round of a loop again. -#}
+{% macro spark__create_scratch_table(name, query) -%}
+    {%- do run_query('drop table if exists ' ~ name) -%}
+    {%- do run_query('create table ' ~ name ~ ' as ' ~ query) -%}
+{%- endmacro %}
+
+{% macro private_view() -%}
+    {{ return(adapter.dispatch('private_view')()) }}
+{%- endmacro %}
+
+{#- The materialisation of what only staging tokenises: a view, where a view may read the key. -#}
+{% macro default__private_view() -%}
+    {{ return('view') }}
+{%- endmacro %}
+
+{#- Spark lets no stored view read a session variable, and the key stands nowhere else. -#}
+{% macro spark__private_view() -%}
+    {{ return('table') }}
+{%- endmacro %}
+
+{% macro days_between(earlier, later) -%}
+    {{ return(adapter.dispatch('days_between')(earlier, later)) }}
+{%- endmacro %}
+
+{#- Days from one date to another, a bigint. -#}
+{% macro default__days_between(earlier, later) -%}
+    ({{ later }} - {{ earlier }})
+{%- endmacro %}
+
+{% macro spark__days_between(earlier, later) -%}
+    cast(datediff({{ later }}, {{ earlier }}) as bigint)
 {%- endmacro %}

@@ -1,6 +1,6 @@
 {#- One text for an id of any kind: different (id_kind, source, id) never give the same text. -#}
 {% macro id_key(id_kind, source, id) -%}
-    {{ id_kind }} || ':' || cast(length({{ source }}) as varchar) || ':' || {{ source }} || ':' || {{ id }}
+    {{ id_kind }} || ':' || cast(length({{ source }}) as string) || ':' || {{ source }} || ':' || {{ id }}
 {%- endmacro %}
 
 {#- Connected components of an undirected graph: runs while the model compiles and returns the
@@ -11,30 +11,30 @@
     that has not settled after max_rounds is an error, never a wrong answer. -#}
 {% macro connected_components(edges, node_a, node_b, max_rounds=200) -%}
     {%- if not (execute and flags.WHICH in ('run', 'build', 'retry')) -%}
-        {{ return('(select cast(null as varchar) as node, cast(null as varchar) as component)') }}
+        {{ return('(select cast(null as string) as node, cast(null as string) as component)') }}
     {%- else -%}
         {{ return(_settle_components(edges, node_a, node_b, max_rounds)) }}
     {%- endif -%}
 {%- endmacro %}
 
 {% macro _settle_components(edges, node_a, node_b, max_rounds) -%}
-    {%- do _create_temporary('component_edges',
+    {%- do create_scratch_table('component_edges',
         'select ' ~ node_a ~ ' as a, ' ~ node_b ~ ' as b from ' ~ edges
         ~ ' union select ' ~ node_b ~ ' as a, ' ~ node_a ~ ' as b from ' ~ edges) -%}
-    {%- do _create_temporary('component_names',
+    {%- do create_scratch_table('component_names',
         'select a as name, row_number() over (order by a asc nulls first) as node'
         ~ ' from (select distinct a from component_edges) as named') -%}
-    {%- do _create_temporary('component_links',
+    {%- do create_scratch_table('component_links',
         'select names_a.node as a, names_b.node as b from component_edges as edges'
         ~ ' inner join component_names as names_a on edges.a = names_a.name'
         ~ ' inner join component_names as names_b on edges.b = names_b.name') -%}
-    {%- do _create_temporary('component_labels_0',
+    {%- do create_scratch_table('component_labels_0',
         'select node, node as label, node as grand from component_names') -%}
     {%- set state = namespace(labels='component_labels_0', settled=false) -%}
     {%- for round in range(1, max_rounds + 1) if not state.settled -%}
         {%- set candidate = 'component_labels_' ~ (round % 2) -%}
-        {%- do _create_temporary('component_offers', _component_offers(state.labels)) -%}
-        {%- do _create_temporary(candidate,
+        {%- do create_scratch_table('component_offers', _component_offers(state.labels)) -%}
+        {%- do create_scratch_table(candidate,
             'select offers.node, offers.label, parents.label as grand from component_offers as offers'
             ~ ' inner join component_offers as parents on offers.label = parents.node') -%}
         {%- set state.settled = run_query(
@@ -50,7 +50,7 @@
             'connected_components: not settled after ' ~ max_rounds ~ ' rounds'
         ) -%}
     {%- endif -%}
-    {%- do _create_temporary('component_members',
+    {%- do create_scratch_table('component_members',
         'select names.name as node, roots.name as component from ' ~ state.labels ~ ' as labels'
         ~ ' inner join component_names as names on labels.node = names.node'
         ~ ' inner join component_names as roots on labels.label = roots.node') -%}
@@ -74,8 +74,4 @@
         inner join {{ labels }} as other on links.b = other.node
     ) as offers
     group by node
-{%- endmacro %}
-
-{% macro _create_temporary(name, query) -%}
-    {%- do run_query('create or replace temporary table ' ~ name ~ ' as ' ~ query) -%}
 {%- endmacro %}

@@ -15,7 +15,7 @@
     {%- set dates = [] -%}
     {%- if not everything -%}
         {%- set found = run_query(
-            'select distinct cast(cast(activity_date + offsets.days as date) as varchar) as day'
+            'select distinct cast(cast(activity_date + offsets.days as date) as string) as day'
             ~ ' from ' ~ ref('int_dirty_dates')
             ~ ' cross join (' ~ _day_offsets(before, after) ~ ') as offsets order by day'
         ) -%}

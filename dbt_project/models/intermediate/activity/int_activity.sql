@@ -23,7 +23,7 @@ community_events as (
         event_type in ('like', 'collect', 'follow') as is_reaction,
         content_id,
         node_id,
-        cast(null as varchar) as group_id,
+        cast(null as string) as group_id,
         batch_id
     from {{ ref('stg_community__events') }}
     where event_type != 'impression'
@@ -45,7 +45,7 @@ publications as (
         false as is_reaction,
         content_id,
         node_id,
-        cast(null as varchar) as group_id,
+        cast(null as string) as group_id,
         batch_id
     from {{ ref('stg_community__contents') }}
 
@@ -64,8 +64,8 @@ messages as (
         case when kind = 'reaction' then 'reaction' else 'message' end as action,
         kind != 'reaction' as is_contribution,
         kind = 'reaction' as is_reaction,
-        cast(null as varchar) as content_id,
-        cast(null as varchar) as node_id,
+        cast(null as string) as content_id,
+        cast(null as string) as node_id,
         group_id,
         batch_id
     from {{ ref('stg_group__messages') }}
@@ -96,8 +96,8 @@ attendance as (
         case when attended.action = 'submit' then 'submit' else 'attend' end as action,
         attended.action = 'submit' as is_contribution,
         false as is_reaction,
-        cast(null as varchar) as content_id,
-        cast(null as varchar) as node_id,
+        cast(null as string) as content_id,
+        cast(null as string) as node_id,
         scenes.group_id,
         attended.batch_id
     from {{ ref('stg_group__attendance') }} as attended
@@ -121,8 +121,8 @@ consult_questions as (
         'question' as action,
         false as is_contribution,
         false as is_reaction,
-        cast(null as varchar) as content_id,
-        cast(null as varchar) as node_id,
+        cast(null as string) as content_id,
+        cast(null as string) as node_id,
         group_id,
         batch_id
     from {{ ref('stg_group__consults') }}
@@ -143,8 +143,8 @@ deliveries_opened as (
         status as action,
         false as is_contribution,
         false as is_reaction,
-        cast(null as varchar) as content_id,
-        cast(null as varchar) as node_id,
+        cast(null as string) as content_id,
+        cast(null as string) as node_id,
         group_id,
         batch_id
     from {{ ref('stg_group__deliveries') }}

@@ -169,8 +169,10 @@ select
     persons.is_eligible,
     case
         when registrations.first_registered_at is not null then cast(greatest(
-            parameters.as_of_date
-            - {{ local_date('registrations.first_registered_at', 'parameters.timezone') }},
+            {{ days_between(
+                local_date('registrations.first_registered_at', 'parameters.timezone'),
+                'parameters.as_of_date'
+            ) }},
             0
         ) as bigint)
     end as tenure_days,

@@ -64,7 +64,7 @@ rates as (
     select
         currency,
         rate_date,
-        regexp_replace(cast(rate as varchar), '[.]?0+$', '') as rate_text
+        regexp_replace(cast(rate as string), '[.]?0+$', '') as rate_text
     from ranked_rates
     where place = 1
 

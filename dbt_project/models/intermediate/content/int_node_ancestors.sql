@@ -48,7 +48,7 @@ numbered_nodes as (
         node_id,
         cast(row_number() over (
             order by source asc nulls first, node_id asc nulls first
-        ) as varchar) as node_number
+        ) as string) as node_number
     from named_nodes
 
 ),

@@ -54,7 +54,7 @@ needs as (
         'member' as id_kind,
         member_id as id,
         occurred_at as needed_at,
-        cast(null as varchar) as supply_scope
+        cast(null as string) as supply_scope
     from {{ ref('stg_group__consults') }}
     where action = 'question' and topic is not null
 
@@ -114,7 +114,7 @@ scoped_supplies as (
     group by source, topic, published_at
     union all
     select
-        cast(null as varchar) as supply_scope,
+        cast(null as string) as supply_scope,
         topic,
         published_at,
         min(source) as source
@@ -139,8 +139,8 @@ timeline as (
     union all
     select
         source,
-        cast(null as varchar) as need_kind,
-        cast(null as varchar) as need_id,
+        cast(null as string) as need_kind,
+        cast(null as string) as need_id,
         topic,
         cast(null as date) as need_date,
         cast(null as timestamp) as needed_at,

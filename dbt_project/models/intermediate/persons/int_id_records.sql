@@ -32,8 +32,8 @@ members as (
         is_test,
         is_staff,
         erased_at,
-        cast(null as varchar) as acquisition_channel,
-        cast(null as varchar) as region,
+        cast(null as string) as acquisition_channel,
+        cast(null as string) as region,
         cast(null as bigint) as birth_year,
         cast(null as timestamp) as registered_at
     from {{ ref('stg_group__members') }}

@@ -11,7 +11,7 @@ bounds as (
     select
         parameters.as_of_date,
         parameters.ltv_holdout_days,
-        parameters.as_of_date - min(orders.paid_date) + 1 as history_days
+        {{ days_between('min(orders.paid_date)', 'parameters.as_of_date') }} + 1 as history_days
     from {{ ref('int_orders') }} as orders
     cross join parameters
     where orders.counts and orders.amount_minor > 0 and orders.paid_date <= parameters.as_of_date

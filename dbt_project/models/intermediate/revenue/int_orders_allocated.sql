@@ -70,7 +70,7 @@ timeline as (
         source,
         order_id as id,
         'commerce/orders' as log,
-        cast(null as varchar) as group_id
+        cast(null as string) as group_id
     from groupless_orders
 
 ),

@@ -42,9 +42,9 @@ select
     cast(coalesce(sums.spend_minor, 0) as bigint) as group_spend_minor,
     cast(coalesce(sums.new_members, 0) as bigint) as new_members,
     cast(coalesce(sums.members_naming_pack, 0) as bigint) as members_naming_pack,
-    cast(coalesce(sums.spend_squares, 0) as varchar) as spend_squares,
-    cast(coalesce(sums.spend_members, 0) as varchar) as spend_members,
-    cast(coalesce(sums.member_squares, 0) as varchar) as member_squares
+    cast(coalesce(sums.spend_squares, 0) as string) as spend_squares,
+    cast(coalesce(sums.spend_members, 0) as string) as spend_members,
+    cast(coalesce(sums.member_squares, 0) as string) as member_squares
 from packs
 cross join arms
 left join sums

@@ -297,7 +297,7 @@ salted as (
 
     select
         numbered.*,
-        {{ tokenise("'payout_ledger|' || cast(numbered.seq as varchar)") }} as salt
+        {{ tokenise("'payout_ledger|' || cast(numbered.seq as string)") }} as salt
     from numbered
 
 )

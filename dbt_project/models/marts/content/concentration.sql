@@ -72,6 +72,8 @@ select
     cast(max(total_contents) as bigint) as top10_share_den,
     cast(sum((total_creators + 1 - 2 * position) * contents) as double)
     / nullif(max(total_creators) * cast(max(total_contents) as bigint), 0) as gini,
-    min(position) filter (where 100 * running_contents >= 51 * total_contents) as bus_factor
+    cast(
+        min(position) filter (where 100 * running_contents >= 51 * total_contents) as bigint
+    ) as bus_factor
 from ranked
 group by month, source, node_id

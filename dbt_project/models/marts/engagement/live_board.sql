@@ -182,7 +182,7 @@ consult_marks as (
         consults.member_id,
         consults.action,
         consults.batch_id,
-        count(*) filter (where consults.action = 'question') over (
+        sum(case when consults.action = 'question' then 1 else 0 end) over (
             partition by consults.source, consults.session_id
             order by consults.occurred_at asc nulls first, consults.event_id asc nulls first
             rows between unbounded preceding and current row

@@ -25,9 +25,10 @@ weeks as (
         count(*) filter (where is_eligible) as eligible_14d,
         count(supplied_at) filter (where is_eligible) as supplied,
         cast(
-            median({{ micros_between('needed_at', 'supplied_at') }} / 3600000000.0) filter (
-                where is_eligible and supplied_at is not null
-            ) as double
+            median(
+                cast({{ micros_between('needed_at', 'supplied_at') }} as double)
+                / cast(3600000000 as double)
+            ) filter (where is_eligible and supplied_at is not null) as double
         ) as median_lag_hours,
         min(supplied_at) filter (where is_eligible) as first_supplied_at
     from needs

@@ -29,7 +29,7 @@ whole_files as (
         files.log,
         cast(null as bigint) as line,
         files.reason,
-        cast(null as varchar) as field,
+        cast(null as string) as field,
         files.loaded_at as rejected_at
     from files
     left join lines on files.file_id = lines.file_id

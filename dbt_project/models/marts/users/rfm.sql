@@ -51,7 +51,7 @@ counted as (
 scored as (
     select
         person_id,
-        cast(as_of_date - max(paid_date) as bigint) as recency_days,
+        {{ days_between('max(paid_date)', 'as_of_date') }} as recency_days,
         count(*) filter (where not is_fully_refunded) as frequency,
         cast(sum(net_minor) as bigint) as monetary_minor
     from counted

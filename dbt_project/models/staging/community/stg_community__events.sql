@@ -1,3 +1,5 @@
+{{ config(materialized=private_view()) }}
+
 with
 
 raw_events as (
