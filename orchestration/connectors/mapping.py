@@ -665,7 +665,7 @@ class _Table:
         rows = 0
         left: Counter[int] = Counter()
         with self.reading():
-            batches = self.connection.execute(statement).fetch_record_batch(BATCH_ROWS)
+            batches = self.connection.execute(statement).to_arrow_reader(BATCH_ROWS)
             for batch in batches:
                 rows += batch.num_rows
                 if batch.column(1).null_count < batch.num_rows:

@@ -32,14 +32,15 @@ _TRAILING = r",[ \t\r\n]*[}\]]"
 _UNKNOWN_IS_PLAIN = (
     "case when unknown is null or len(unknown) = 0 then true "
     r"else not contains(json, '\') "
-    "and len(list_filter(unknown, name -> not regexp_full_match(name, '[A-Za-z_][A-Za-z0-9_]*') "
+    "and len(list_filter(unknown, lambda name: "
+    "not regexp_full_match(name, '[A-Za-z_][A-Za-z0-9_]*') "
     "or json_type(json, '$.\"' || name || '\"') not in "
     "('VARCHAR', 'BOOLEAN', 'NULL', 'UBIGINT', 'BIGINT') "
     "or cast(json_extract(json, '$.\"' || name || '\"') as varchar) = '0')) = 0 end"
 )
 _UNKNOWN_TEXT = (
     "case when len(unknown) > 0 then '{' || array_to_string(list_transform(unknown, "
-    "name -> '\"' || name || '\":' "
+    "lambda name: '\"' || name || '\":' "
     "|| cast(json_extract(json, '$.\"' || name || '\"') as varchar)), ',') || '}' end"
 )
 
@@ -96,7 +97,7 @@ def fast_json_sql(
             select
                 *,
                 case when len(names) > {_given(contract)}
-                    then list_filter(names, name -> name not in ({known})) end as unknown
+                    then list_filter(names, lambda name: name not in ({known})) end as unknown
             from (
                 select json, file_index, line, names, {members}
                 from (
