@@ -60,6 +60,12 @@ def demo(
     persons: Annotated[int, typer.Option(help="Persons to simulate.")] = 3000,
     days: Annotated[int, typer.Option(help="Days to simulate.")] = 90,
     seed: Annotated[int, typer.Option(help="Equal seeds give equal files.")] = 7,
+    growth: Annotated[
+        float, typer.Option(help="How many times as much the platform grows as it does by itself.")
+    ] = 1.0,
+    daily_files: Annotated[
+        bool, typer.Option("--daily-files", help="One file a log, source and day of arrival.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Simulate a platform and its groups into the landing zone."""
@@ -70,9 +76,14 @@ def demo(
 
     settings = _settings()
     try:
-        config = SimulatorConfig(persons=persons, days=days, seed=seed)
+        config = SimulatorConfig(
+            persons=persons, days=days, seed=seed, growth=growth, daily_files=daily_files
+        )
     except ValidationError as error:
-        reasons = [f"--{item['loc'][0]}: {item['msg']}" for item in error.errors()]
+        reasons = [
+            f"--{item['loc'][0]}: {item['msg']}" if item["loc"] else item["msg"]
+            for item in error.errors()
+        ]
         raise typer.BadParameter("; ".join(reasons)) from None
     with progress_bar("simulating", "days") as progress:
         report = simulate(config, settings.landing_path, settings.home / "truth", progress)

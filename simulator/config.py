@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 REJECT_REASONS: Final = (
     "malformed",
@@ -92,6 +92,10 @@ class SimulatorConfig(_Model):
     `end_date` is the last simulated local date (Asia/Shanghai); `activity` multiplies the
     number of events, but leaves tiers, groups and orders as they are. With the defaults there
     are about 500,000 records; ten times the persons give ten times the records.
+
+    `persons` are those of the last day. With a `growth` of 1 55 % of them were there before the
+    first; with one of g, g times fewer, and all that they do with them. `daily_files` gives a log
+    one file a source and local day of arrival, as a nightly upload would.
     """
 
     persons: int = Field(default=3000, ge=100, le=5_000_000)
@@ -99,7 +103,15 @@ class SimulatorConfig(_Model):
     seed: int = Field(default=7, ge=0)
     end_date: date = date(2026, 6, 30)
     activity: float = Field(default=1.0, gt=0, le=100)
+    growth: float = Field(default=1.0, ge=1, le=10)
+    daily_files: bool = False
     dirt: Dirt = Dirt()
+
+    @model_validator(mode="after")
+    def _someone_is_there_at_first(self) -> Self:
+        if self.growth > 1 and self.persons < 150 * self.growth:
+            raise ValueError(f"a growth of {self.growth:g} wants {150 * self.growth:g} persons")
+        return self
 
     @property
     def start_date(self) -> date:

@@ -24,7 +24,7 @@ from simulator.community import ORIGINS, TOPICS
 from simulator.config import GroupSource, SimulatorConfig
 from simulator.operations import RECRUITS_PER_GROUP, Experiment, FissionJoins, end_or_never
 from simulator.population import INDUSTRY_OVERLAP, Ids, Population
-from simulator.rhythm import DAY, HOUR, LEISURE_RHYTHM, SECOND, WORK_RHYTHM, Calendar
+from simulator.rhythm import DAY, HOUR, LEISURE_RHYTHM, SECOND, WORK_RHYTHM, Calendar, grown
 from simulator.truth import Truth
 from simulator.writing import Landing
 
@@ -232,11 +232,12 @@ class GroupPlatform:
         count = max(5, len(self.members) // 26)
         self.kind = choose(rng, _KIND_WEIGHTS[self.source.name], count)
         self.kind[: self.source.industry_groups] = 0
-        self.created = np.where(
-            rng.random(count) < 0.7,
-            calendar.start - rng.integers(1, 45 * 24, count) * HOUR,
-            calendar.start + rng.integers(0, int(calendar.days * 0.6) * 24, count) * HOUR,
-        )
+        growth, hours = self._config.growth, int(calendar.days * 0.6) * 24
+        share, weight = grown(0.7, np.ones(hours), growth)
+        there = rng.random(count) < share
+        before = calendar.start - rng.integers(1, 45 * 24, count) * HOUR
+        later = rng.integers(0, hours, count) if growth == 1 else choose(rng, weight, count)
+        self.created = np.where(there, before, calendar.start + later * HOUR)
         # Industry groups are there from the start, and so is the group fission campaigns fill.
         early = np.arange(count) <= self.source.industry_groups
         self.created[early] = calendar.start - 20 * DAY + np.flatnonzero(early) * HOUR

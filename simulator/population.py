@@ -24,7 +24,7 @@ from simulator.columns import (
     times,
 )
 from simulator.config import COMMUNITIES, PLATFORMS, SimulatorConfig
-from simulator.rhythm import COMMUNITY_RHYTHM, DAY, HOUR, SECOND, Calendar
+from simulator.rhythm import COMMUNITY_RHYTHM, DAY, HOUR, SECOND, Calendar, grown
 from simulator.truth import Truth
 from simulator.writing import Landing
 
@@ -40,6 +40,8 @@ TIER_TRANSITIONS: Final = np.array(
     ]
 )
 _FIRST_TIERS: Final = {"old": (0.26, 0.46, 0.21, 0.07), "new": (0.02, 0.62, 0.29, 0.07)}
+THERE_BEFORE: Final = 0.55
+"""Share of the persons who were there before the first day, with a growth of 1."""
 RETENTION_FLOOR: Final = 0.60
 RETENTION_DECAY: Final = 0.70
 """Presence n days after joining is multiplied by floor + (1 − floor) · (1 + n)^−decay."""
@@ -452,12 +454,13 @@ def emails(person: Ints) -> pa.Array:
 
 
 def _join_days(rng: np.random.Generator, config: SimulatorConfig, calendar: Calendar) -> Ints:
-    """Half the persons were there before, some joining in the days; growth with the week."""
+    """Many persons were there before, the others join over the days; growth with the week."""
     n = config.persons
     before = -rng.geometric(1 / 200, n)
     weight = calendar.factors(COMMUNITY_RHYTHM) * np.linspace(0.8, 1.2, calendar.days)
+    share, weight = grown(THERE_BEFORE, weight, config.growth)
     during = choose(rng, weight, n)
-    return np.where(rng.random(n) < 0.55, before, during)
+    return np.where(rng.random(n) < share, before, during)
 
 
 def _id_texts(source: str, count: int, rng: np.random.Generator) -> pa.Array:

@@ -61,6 +61,19 @@ class Calendar:
         return factors
 
 
+def grown(before: float, weights: Floats, growth: float) -> tuple[float, Floats]:
+    """A share there before the first step and each step's arrivals, growing `growth` times as much.
+
+    After step i of n, what is there is `growth ** (i / n - 1)` of what it was; all of it is there
+    after the last one.
+    """
+    if growth == 1:
+        return before, weights
+    there = before + (1 - before) * np.cumsum(weights) / weights.sum()
+    there = there * growth ** (np.arange(1, len(weights) + 1) / len(weights) - 1)
+    return before / growth, np.diff(there, prepend=before / growth)
+
+
 def _day_type(day: date) -> int:
     try:
         off, name = chinese_calendar.get_holiday_detail(day)

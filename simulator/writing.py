@@ -140,7 +140,9 @@ class Landing:
 
     def day_done(self, day: int) -> None:
         """Write the chunks that end with this day; call after each day, in order."""
-        for log, days in _CHUNK_DAYS.items():
+        daily = self._config.daily_files
+        chunks = dict.fromkeys(contracts(), 1) if daily else _CHUNK_DAYS
+        for log, days in chunks.items():
             if (day + 1) % days == 0 and day + 1 < self._calendar.days:
                 for key in [key for key in self._pending if key[0] == log]:
                     self._write(key, self._calendar.midnight(day + 1), self._calendar.dates[day])
