@@ -200,20 +200,25 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
     ]
     if not optional:
         return
+    # Which fields a record has depends on what kind of record it is.
+    kinds = [item.name for item in contract.all_fields if item.required and item.type == "enum"]
+    kind = kinds[0] if kinds else "1"
     counts = ", ".join(
         f"count({name}) filter (where {time} > since) as {name}_now,"
         f" count({name}) filter (where {time} <= long_since) as {name}_before"
         for name in optional
     )
     lost = " or ".join(
-        f"(1000 * {name}_before >= 999 * n_before and 1000 * {name}_now < 995 * n_now"
-        f" and n_now - {name}_now >= 5)"
+        f"(1000 * {name}_before >= 999 * n_before and n_now - {name}_now >= 5"
+        f" and n_now - {name}_now > (0.005 + 10.0 / nullif(n_before, 0)) * n_now)"
         for name in optional
     )
     yield no_rows(
         "fields_still_given",
         f"""
-        with batch as (select {", ".join([time, *optional])} from {{batch}}),
+        with batch as (
+            select {kind} as kind_of_record, {", ".join([time, *optional])} from {{batch}}
+        ),
         ends as (
             select max({time}) - interval 7 day as since,
                 max({time}) - interval 28 day as long_since
@@ -222,13 +227,13 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
         counted as (
             select count(*) filter (where {time} > since) as n_now,
                 count(*) filter (where {time} <= long_since) as n_before, {counts}
-            from batch, ends
+            from batch, ends group by kind_of_record
         )
         select 1 from counted where n_now >= 20 and n_before >= 20 and ({lost})
         """,
         (
-            "一向给出的可选字段，近 7 天仍然给出",
-            "an optional field that was always given is so in the last 7 days",
+            "同类记录一向给出的可选字段，近 7 天仍然给出",
+            "an optional field that records of a kind always had is given in the last 7 days",
         ),
         ["field_lost", "column_renamed"],
         "warning",
