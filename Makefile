@@ -5,10 +5,10 @@ INSTALLED := $(VENV)/.installed
 # The matrices here are tiny: BLAS threads only wait for one another.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help install run test lint format docs clean
+.PHONY: help install run test test-duckdb2 clients lint format docs clean
 
 help: ## show this help
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## make the virtual environment
 
@@ -26,6 +26,19 @@ run: $(INSTALLED) ## simulate a platform, build everything, publish, say where t
 test: $(INSTALLED) ## lint, type-check and test everything
 	$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope
+
+clients: .clients/duckdb-1.4 .clients/duckdb-2.0 ## the other versions of DuckDB that tests read with
+
+.clients/duckdb-%: tests/clients/duckdb-%.txt $(INSTALLED)
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--only-binary :all: --target $@ -r $<
+	@touch $@
+
+test-duckdb2: .clients/duckdb-2.0 ## a whole build and the publish, with DuckDB 2.0 in place of 1.5
+	PYTHONPATH=$(CURDIR)/.clients/duckdb-2.0 $(BIN)/python -m pytest -q \
+		tests/integration/test_build_cli.py::test_landing_files_become_published_marts \
+		tests/unit/publish tests/integration/test_bi_clients.py
 
 lint: $(INSTALLED) ## formatters, linters and types, changing nothing
 	$(BIN)/ruff format --check .
