@@ -46,8 +46,8 @@ def fit_models(histories: duckdb.DuckDBPyRelation, parameters: duckdb.DuckDBPyRe
     `histories` is `int_purchase_histories` (fit × person), `parameters` the row of
     `control.parameters`. A fit without buyers has no row.
     """
-    needed = parameters.project("ltv_min_buyers, ltv_min_repeat_buyers").fetchone()
-    sample = Sample(*needed) if needed else Sample(2, 2)
+    needed = parameters.project("ltv_min_buyers, ltv_min_repeat_buyers").fetchall()
+    sample = Sample(*needed[0]) if needed else Sample(2, 2)
     rows = [_fitted(histories, fit, sample) for fit in _fits(histories)]
     return _table(rows, _FIT_COLUMNS)
 

@@ -14,8 +14,8 @@ def model(dbt, session):  # noqa: ARG001
     """
     dbt.config(materialized="table")
     ledger, entries = dbt.source("control", "payout_ledger"), dbt.ref("int_payout_ledger_entries")
-    last = ledger.aggregate("max_by(row_hash, seq)").fetchone()[0]
-    reader = (
+    [(last,)] = ledger.aggregate("max_by(row_hash, seq)").fetchall()
+    new = (
         entries.project(
             """
         *,
@@ -25,16 +25,16 @@ def model(dbt, session):  # noqa: ARG001
         """
         )
         .order("seq")
-        .fetch_record_batch(65536)
+        .to_arrow_table()
     )
-    kept = reader.schema.remove(reader.schema.get_field_index("entry_text"))
+    kept = new.schema.remove(new.schema.get_field_index("entry_text"))
     schema = kept.append(pa.field("prev_hash", pa.string()))
     schema = schema.append(pa.field("row_hash", pa.string()))
-    return pa.RecordBatchReader.from_batches(schema, _chained(reader, schema, last or GENESIS))
+    return pa.RecordBatchReader.from_batches(schema, _chained(new, schema, last or GENESIS))
 
 
-def _chained(reader, schema, last):
-    for batch in reader:
+def _chained(new, schema, last):
+    for batch in new.to_batches(65536):
         hashes = [last]
         for text in batch["entry_text"].to_pylist():
             last = hashlib.sha256((last + text).encode()).hexdigest()
