@@ -35,6 +35,8 @@ payouts = typer.Typer(help="What creators are paid: the ledger, and what other p
 app.add_typer(payouts, name="payouts")
 audience = typer.Typer(help="Audience packs: what other teams may have, and what it costs.")
 app.add_typer(audience, name="audience")
+engines = typer.Typer(help="The same models on a second engine, Spark, and whether both agree.")
+app.add_typer(engines, name="engines")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
@@ -693,6 +695,63 @@ def _show_pack_plan(found: dict[str, Any]) -> None:
         _say(f"  a build would return {found['stored']}: same definition, same data")
     for problem in found["problems"]:
         _say(f"  refused: {problem}")
+
+
+@engines.command("build")
+def engines_build(
+    select: Annotated[
+        list[str] | None, typer.Option(help="dbt's selection of models; by default all.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make the models on a Spark session, from the warehouse's inputs; publishes nothing."""
+    from orchestration.engines.spark import build_on_spark, tables_root
+
+    settings = _settings()
+    nodes = build_on_spark(settings, select or ())
+    if as_json:
+        _print_json(
+            {
+                "tables": str(tables_root(settings)),
+                "models": {node.name: round(node.seconds, 2) for node in nodes},
+            }
+        )
+        return
+    _say(f"{len(nodes)} models on Spark, as Parquet under {tables_root(settings)}")
+
+
+@engines.command("compare")
+def engines_compare(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave both engines' tables, to look at a difference.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Build every mart on DuckDB and on Spark, and compare all rows. 0 only if they are equal."""
+    from orchestration.engines.agreement import compare_engines
+
+    found = compare_engines(_settings(), keep=keep)
+    different = [mart for mart in found.marts if not mart.is_equal]
+    if as_json:
+        _print_json(
+            {
+                "equal": found.is_equal,
+                "duckdb_seconds": round(found.duckdb_seconds, 1),
+                "spark_seconds": round(found.spark_seconds, 1),
+                "marts": [vars(mart) | {"equal": mart.is_equal} for mart in found.marts],
+            }
+        )
+    else:
+        for mart in different:
+            _say(f"{mart.table:32} {mart.summary}")
+        rows = sum(mart.rows_here for mart in found.marts)
+        _say(
+            f"{len(found.marts) - len(different)} of {len(found.marts)} marts equal, "
+            f"{rows:,} rows; DuckDB {found.duckdb_seconds:.0f} s, Spark {found.spark_seconds:.0f} s"
+        )
+    if different:
+        names = ", ".join(mart.table for mart in different)
+        raise TandemError(f"the engines differ in {names}")
 
 
 def _settings(**overrides: Any) -> Settings:

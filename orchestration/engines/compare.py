@@ -34,6 +34,19 @@ class Difference:
         """Whether both copies hold the same rows."""
         return not (self.problem or self.only_here or self.only_there)
 
+    @property
+    def summary(self) -> str:
+        """One line of counts and names."""
+        if self.problem:
+            return self.problem
+        if self.is_equal:
+            return f"{self.rows_here:,} rows, equal"
+        return (
+            f"{self.only_here:,} of {self.rows_here:,} rows here alone, {self.only_there:,} of "
+            f"{self.rows_there:,} there alone; "
+            + (f"in {', '.join(self.columns)}" if self.columns else "columns combined otherwise")
+        )
+
 
 def compare_tables(
     connection: duckdb.DuckDBPyConnection, tables: Iterable[str], there: Path
