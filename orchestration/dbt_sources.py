@@ -77,7 +77,7 @@ CONTROL_DESCRIPTIONS: Mapping[str, Words] = {
 """Tables that models may read; what ingestion keeps for itself is no source."""
 
 
-class _Indented(yaml.SafeDumper):
+class Indented(yaml.SafeDumper):
     """Indents lists below their key, as yamllint wants them, and repeats in place of anchors."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002
@@ -386,7 +386,7 @@ def _type_words(field: LogField) -> str:
 
 
 def _dump(content: dict[str, Any]) -> str:
-    text = yaml.dump(content, Dumper=_Indented, allow_unicode=True, sort_keys=False, width=100)
+    text = yaml.dump(content, Dumper=Indented, allow_unicode=True, sort_keys=False, width=100)
     return HEADER + "\n" + text
 
 
