@@ -165,6 +165,8 @@ class Settings(MartSettings):
     lock_wait_seconds: float = Field(default=30.0, ge=0)
     snapshots_kept: int = Field(default=3, ge=1)
     max_line_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
+    max_expansion: int = Field(default=250, ge=2)
+    """How many times its size a compressed landing file or archive may expand to."""
     audience: AudiencePolicy = AudiencePolicy()
 
     @field_validator("audience", mode="before")

@@ -56,7 +56,9 @@ def open_warehouse(
 
 def literal(value: object) -> str:
     """A SQL text literal. DuckDB imports pandas to bind a Python value, which takes a second."""
-    return "'" + str(value).replace("'", "''") + "'"
+    text = "'" + str(value).replace("'", "''") + "'"
+    # A NUL would end the statement.
+    return "(" + text.replace("\0", "' || chr(0) || '") + ")" if "\0" in text else text
 
 
 def set_key(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -55,8 +55,9 @@ def quote(name: str) -> str:
 
 
 def literal(text: str) -> str:
-    """A text for SQL."""
-    return "'" + text.replace("'", "''") + "'"
+    """A text for SQL. A NUL, which would end the statement, becomes an expression."""
+    quoted = "'" + text.replace("'", "''") + "'"
+    return "(" + quoted.replace("\0", "' || chr(0) || '") + ")" if "\0" in text else quoted
 
 
 def literals(values: tuple[str, ...]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from orchestration.contracts import CORES, contracts
 from orchestration.errors import SettingsError, TandemError
@@ -75,15 +77,18 @@ def look(root: Path, logs: Collection[str] | None = None) -> Landing:
         for core in _entries(root):
             if core.name not in CORES or not core.is_dir():
                 if logs is None:
-                    found.misplaced.append(Misplaced(core.name, core.name, "unknown_log", "core"))
+                    name = printable(core.name)
+                    found.misplaced.append(Misplaced(name, name, "unknown_log", "core"))
                 continue
             for entry in _entries(core.path):
-                name = f"{core.name}/{entry.name}"
+                name = f"{core.name}/{printable(entry.name)}"
                 if name not in known or not entry.is_dir():
                     if logs is None:
                         found.misplaced.append(Misplaced(name, name, "unknown_log", "log"))
                 elif logs is None or name in logs:
-                    _look_into(entry, name, name, inside, found)
+                    folders: list[tuple[os.DirEntry[str], str]] = [(entry, name)]
+                    while folders:
+                        folders += _look_into(*folders.pop(), name, inside, found)
     except OSError as error:
         where = error.filename or root
         raise TandemError(f"cannot read {where}: {error.strerror}") from error
@@ -93,25 +98,35 @@ def look(root: Path, logs: Collection[str] | None = None) -> Landing:
 
 
 def _look_into(
-    folder: os.DirEntry[str], log: str, relative: str, inside: str, found: Landing
-) -> None:
-    if not _is_inside(folder.path, inside):
+    folder: os.DirEntry[str], relative: str, log: str, inside: str, found: Landing
+) -> list[tuple[os.DirEntry[str], str]]:
+    """Take in one folder; its folders with their paths, for the next looks."""
+    if not is_inside(folder.path, inside):
         found.misplaced.append(Misplaced(relative, log, "unreadable_file", "symlink"))
-        return
-    entries = list(_entries(folder.path))
+        return []
+    try:
+        entries = list(_entries(folder.path))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        found.misplaced.append(Misplaced(relative, log, "unreadable_file", "path too long"))
+        return []
+    folders = []
     stats = {
         entry.name: entry.stat()
         for entry in entries
         if entry.name.endswith(CONTROL_SUFFIX) and entry.is_file()
     }
     for entry in entries:
-        path = f"{relative}/{entry.name}"
-        if entry.is_symlink() and not _is_inside(entry.path, inside):
+        path = f"{relative}/{printable(entry.name)}"
+        if not path.endswith(entry.name):
+            found.misplaced.append(Misplaced(path, log, "unreadable_file", "name is not UTF-8"))
+        elif entry.is_symlink() and not is_inside(entry.path, inside):
             found.misplaced.append(Misplaced(path, log, "unreadable_file", "symlink"))
         elif entry.is_dir():
             # A linked folder inside the zone is reached by its own path as well.
             if not entry.is_symlink():
-                _look_into(entry, log, path, inside, found)
+                folders.append((entry, path))
         elif entry.name.endswith((".tmp", ".part", CONTROL_SUFFIX)):
             continue
         elif not entry.is_file():
@@ -136,6 +151,7 @@ def _look_into(
                     control=(control.st_size, control.st_mtime_ns) if control else None,
                 )
             )
+    return folders
 
 
 def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
@@ -145,6 +161,24 @@ def _entries(folder: Path | str) -> Iterator[os.DirEntry[str]]:
                 yield entry
 
 
-def _is_inside(path: str, root: str) -> bool:
+def printable(name: str) -> str:
+    """A file's name as Unicode: bytes of it that are no UTF-8 are written as escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that must be a regular one: a pipe or device put in its place blocks nobody.
+
+    Raises OSError for anything else.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def is_inside(path: str | Path, root: str) -> bool:
+    """Whether a path, every link of it followed, lies below the real path `root`."""
     real = os.path.realpath(path)
     return real == root or real.startswith(root + os.sep)

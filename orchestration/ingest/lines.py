@@ -23,10 +23,13 @@ OVERSIZED_KEPT = 64 * 1024
 _T = TypeVar("_T")
 
 _SPACE = " \t\r\n"
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+# Possessive and by runs: a group repeated for each character takes gigabytes for a long text.
+_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
 _SCALAR = re.compile(r"[^,\]}\s]+")
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]')
-_CSV_FIELD = r'(?:"(?:[^"]|"")*+"|[^",\r\n]*+)'
+_BRACKETS = re.compile(_STRING.pattern + r"|[\[{]|[\]}]")
+_QUOTED = r'[^"]*+(?:""[^"]*+)*+'
+_CSV_FIELD = rf'(?:"{_QUOTED}"|[^",\r\n]*+)'
+_CSV_QUOTED = re.compile(_QUOTED)
 _CSV_RECORD = re.compile(rf"{_CSV_FIELD}(?:,{_CSV_FIELD})*+(?:\r?\n)?")
 _UNLIMITED = 2**31 - 1
 
@@ -234,33 +237,24 @@ def csv_lines(pieces: Iterable[bytes], limit: int) -> Iterator[tuple[Line, list[
 
     Empty lines are passed over. The scan has seen to it that the text is UTF-8.
     """
-    taken: list[str] = []
-    number = 0
-
-    def physical() -> Iterator[str]:
-        nonlocal number
-        for text in _text_lines(pieces, limit):
-            number += 1
-            taken.append(text)
-            yield text
-
+    physical = _Physical(_text_lines(pieces, limit), limit)
     previous = csv.field_size_limit(_UNLIMITED)
     try:
-        reader = csv.reader(physical())
+        reader = csv.reader(physical)
         while True:
-            taken.clear()
-            first = number + 1
+            first = physical.begin()
             try:
                 fields: list[str] | None = next(reader)
             except StopIteration:
                 return
             except csv.Error:
                 fields = None
-            raw = "".join(taken)
-            if not raw.strip("\r\n"):
+            except _OverlongError:
+                yield Line(first, physical.pass_over().encode(), oversized=True), None
+                reader = csv.reader(physical)
                 continue
-            if len(raw) > limit:
-                yield Line(first, raw[:OVERSIZED_KEPT].encode(), oversized=True), None
+            raw = "".join(physical.taken)
+            if not raw.strip("\r\n"):
                 continue
             # The reader forgives stray quotes and carriage returns; the format does not.
             if ('"' in raw or "\r" in raw) and not _CSV_RECORD.fullmatch(raw):
@@ -270,22 +264,91 @@ def csv_lines(pieces: Iterable[bytes], limit: int) -> Iterator[tuple[Line, list[
         csv.field_size_limit(previous)
 
 
+class _OverlongError(Exception):
+    """A record is longer than its limit."""
+
+
+class _Physical:
+    """Physical lines for a CSV reader, of which those of one record are kept.
+
+    Raises _OverlongError where a record outgrows the limit: a quote that nobody closes would
+    else take the rest of the file into memory.
+    """
+
+    def __init__(self, lines: Iterator[str], limit: int) -> None:
+        self._lines = lines
+        self._limit = limit
+        self._size = 0
+        self._number = 0
+        self.taken: list[str] = []
+
+    def __iter__(self) -> _Physical:
+        return self
+
+    def __next__(self) -> str:
+        text = next(self._lines)
+        self._number += 1
+        self._size += len(text)
+        self.taken.append(text)
+        if self._size > self._limit:
+            raise _OverlongError
+        return text
+
+    def begin(self) -> int:
+        """Forget the record before; the number of the line that comes."""
+        self.taken.clear()
+        self._size = 0
+        return self._number + 1
+
+    def pass_over(self) -> str:
+        """Go to the end of the record that is too long, where its quote closes; its beginning."""
+        text = "".join(self.taken)
+        is_open = _ends_quoted(self.taken[-1], within=len(self.taken) > 1)
+        while is_open and (line := next(self._lines, None)) is not None:
+            self._number += 1
+            is_open = _ends_quoted(line, within=True)
+        return text[:OVERSIZED_KEPT]
+
+
+def _ends_quoted(text: str, *, within: bool) -> bool:
+    """Whether a quoted field is open at the end of a physical line; `within`: at its beginning."""
+    at = 0
+    while True:
+        if not within and text.startswith('"', at):
+            within, at = True, at + 1
+        if within:
+            found = _CSV_QUOTED.match(text, at)
+            at = found.end() if found else at
+            if at == len(text):
+                return True
+            within = False
+        at = text.find(",", at) + 1
+        if not at:
+            return False
+
+
 def _text_lines(pieces: Iterable[bytes], limit: int) -> Iterator[str]:
     """Physical lines with their ends, without a byte order mark."""
-    held = b""
+    held: list[bytes] = []
+    size = 0
     first = True
     for piece in pieces:
-        held += piece
-        *whole, held = held.split(b"\n")
-        for data in whole:
-            text = data.decode("utf-8", errors="ignore") + "\n"
-            yield text.removeprefix("\ufeff") if first else text
-            first = False
-        if len(held) > 2 * limit:
+        held.append(piece)
+        size += len(piece)
+        if b"\n" in piece:
+            *whole, rest = b"".join(held).split(b"\n")
+            held, size = [rest], len(rest)
+            for data in whole:
+                text = data.decode("utf-8", errors="ignore") + "\n"
+                yield text.removeprefix("\ufeff") if first else text
+                first = False
+        elif size > 2 * limit:
             # Only the beginning of such a record is kept, so its middle may go.
-            held = held[: limit + 1]
-    if held:
-        text = held.decode("utf-8", errors="ignore")
+            held = [b"".join(held)[: limit + 1]]
+            size = limit + 1
+    data = b"".join(held)
+    if data:
+        text = data.decode("utf-8", errors="ignore")
         yield text.removeprefix("\ufeff") if first else text
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,15 @@ from orchestration.errors import TandemError
 from orchestration.ingest import readers
 from orchestration.ingest.canonical import canonical_sql
 from orchestration.ingest.checks import Clock, literal, quote, typed_sql, verdict_sql
-from orchestration.ingest.landing import CONTROL_SUFFIX, Landed, Landing, Misplaced, look
+from orchestration.ingest.landing import (
+    CONTROL_SUFFIX,
+    Landed,
+    Landing,
+    Misplaced,
+    is_inside,
+    look,
+    open_regular,
+)
 from orchestration.ingest.lines import (
     Record,
     csv_lines,
@@ -34,7 +43,7 @@ from orchestration.ingest.lines import (
     json_record,
     pick,
 )
-from orchestration.ingest.scan import Scan, content, scan
+from orchestration.ingest.scan import MAX_COLUMNS, Scan, content, scan
 from orchestration.ingest.settle import settle
 from orchestration.ingest.tables import create_tables, raw_columns
 from orchestration.settings import Settings
@@ -47,6 +56,13 @@ _CHUNK_RECORDS = 20_000
 # Longer lines need more memory than a connection beside the warehouse's is given.
 _SIDE_LINE = 16 << 20
 _CHUNK_BYTES = 8 << 20
+_CONTROL_BYTES = 1 << 20
+DRIFT_FIELDS = 1000
+"""Of so many unknown fields drift keeps the names, per file; the others are `OTHER_FIELDS`."""
+OTHER_FIELDS = "(other fields)"
+_NAME_CHARACTERS = 200
+# What DuckDB says of a file's content rather than of the machine it runs on.
+_OF_THE_DATA = (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError)
 
 
 @dataclass(frozen=True)
@@ -116,6 +132,8 @@ class IngestReport:
     drift: dict[tuple[str, str], int] = field(default_factory=dict)
 
 
+_INTEGER = re.compile(r"-?[0-9]+")
+
 Progress = Callable[[ProgressEvent], None]
 
 
@@ -170,18 +188,10 @@ def run(
         taken = 0
         for batch in _batches(files):
             tell = _teller(progress, taken, len(files), done, total)
-            loader = Batch(connection, settings, batch)
-            try:
-                loader.take(tell)
-            except (duckdb.InvalidInputException, duckdb.IOException):
-                # Something that the scan finds whole and DuckDB does not, such as zero bytes
-                # behind a gzip stream. A full disk fails again, and then for good.
-                roll_back(connection)
-                loader = Batch(connection, settings, batch, careful=True)
-                loader.take(tell)
+            for loader in _taken(connection, settings, batch, tell):
+                _add(report, loader)
             taken += len(batch)
             done += sum(file.bytes for file in batch)
-            _add(report, loader)
         row = connection.execute("select coalesce(max(batch_id), 0) from control.batches")
         report.batch_id = int((row.fetchone() or (0,))[0])
     except duckdb.Error as error:
@@ -191,6 +201,49 @@ def run(
         roll_back(connection)
         raise
     return report
+
+
+def _taken(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    batch: list[Landed],
+    tell: Callable[[str, str | None, int, int], None],
+) -> Iterator[Batch]:
+    """Take a batch; one that DuckDB gives up on carefully, then file by file."""
+    loader = Batch(connection, settings, batch)
+    try:
+        loader.take(tell)
+    except (duckdb.IOException, duckdb.OutOfMemoryException, *_OF_THE_DATA):
+        # Something that the scan finds whole and DuckDB does not, such as zero bytes behind a
+        # gzip stream. A full disk fails again, and then for good.
+        roll_back(connection)
+        loader = Batch(connection, settings, batch, careful=True)
+        try:
+            loader.take(tell)
+        except _OF_THE_DATA:
+            roll_back(connection)
+            for file in batch:
+                yield _taken_alone(connection, settings, file, tell)
+            return
+    yield loader
+
+
+def _taken_alone(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    file: Landed,
+    tell: Callable[[str, str | None, int, int], None],
+) -> Batch:
+    """Take one file; quarantine it whole when it cannot be, so that it stops no other."""
+    loader = Batch(connection, settings, [file], careful=True)
+    try:
+        loader.take(tell)
+    except _OF_THE_DATA as error:
+        roll_back(connection)
+        fault = f"DuckDB cannot take it ({type(error).__name__})"
+        loader = Batch(connection, settings, [file], careful=True, fault=fault)
+        loader.take(tell)
+    return loader
 
 
 def _teller(
@@ -352,8 +405,11 @@ class Batch:
         settings: Settings,
         files: list[Landed],
         careful: bool = False,
+        fault: str | None = None,
     ) -> None:
+        """`careful` leaves nothing to DuckDB's readers of text; `fault` quarantines every file."""
         self.careful = careful
+        self.fault = fault
         self.connection = connection
         self.settings = settings
         self.files = files
@@ -362,6 +418,7 @@ class Batch:
         self.batch_id = 0
         self.reports: list[FileReport] = []
         self.drift: Counter[tuple[str, str, int]] = Counter()
+        self._drift_fields: Counter[int] = Counter()
 
     def take(self, tell: Callable[[str, str | None, int, int], None]) -> None:
         """Scan, load, settle, check the sums, commit."""
@@ -394,16 +451,25 @@ class Batch:
 
     def _scan(self, tell: Callable[[str, str | None, int, int], None]) -> list[Taken]:
         root = self.settings.landing_path
+        settings = self.settings
 
         def one(file: Landed) -> Taken:
             path = root / file.path
+            self._require_inside(path, file)
             try:
-                found = scan(path, file.kind, file.compression, self.settings.max_line_bytes)
+                found = scan(
+                    path,
+                    file.kind,
+                    file.compression,
+                    settings.max_line_bytes,
+                    settings.max_expansion,
+                )
             except OSError as error:
                 raise TandemError(f"cannot read {file.path}: {error.strerror}") from error
             entry = Taken(file, found, path, lines=found.lines)
-            if found.error is not None:
-                entry.reason, entry.detail = "unreadable_file", found.error
+            fault = found.error or self.fault
+            if fault is not None:
+                entry.reason, entry.detail, entry.lines = "unreadable_file", fault, 0
             elif file.kind != "jsonl":
                 self._probe(entry)
             return entry
@@ -416,6 +482,14 @@ class Batch:
                 size += entry.landed.bytes
                 tell("scan", entry.landed.path, count, size)
         return taken
+
+    def _require_inside(self, path: Path, file: Landed) -> None:
+        """Raise TandemError when a link has come in the file's place since the landing was seen."""
+        if not is_inside(path, str(self.settings.landing_path.resolve())):
+            raise TandemError(
+                f"{file.path} became a link out of the landing zone while it was read. Nothing "
+                "of this batch was kept; run again"
+            )
 
     def _probe(self, entry: Taken) -> None:
         """Read a CSV or Parquet file once with DuckDB aside, where a failure harms nothing."""
@@ -431,6 +505,10 @@ class Batch:
                 return
             if header is None or len(set(header)) != len(header):
                 entry.reason, entry.detail = "unreadable_file", "no header with distinct names"
+                entry.lines = 0
+                return
+            if len(header) > MAX_COLUMNS:
+                entry.reason, entry.detail = "unreadable_file", f"more than {MAX_COLUMNS} columns"
                 entry.lines = 0
                 return
             entry.header = header
@@ -490,13 +568,13 @@ class Batch:
             return
         path = entry.path.with_name(entry.path.name + CONTROL_SUFFIX)
         try:
-            totals = json.loads(path.read_bytes())
+            totals = _read_control(path, str(self.settings.landing_path.resolve()))
             unknown = set(totals) - {"sha256", "lines", "sums"}
             sums = totals.get("sums") or {}
             names = {item.name for item in contracts()[entry.landed.log].all_fields}
             if unknown or not all(type(value) is int for value in sums.values()):
                 raise ValueError
-        except (OSError, ValueError, AttributeError, TypeError):
+        except (OSError, ValueError, AttributeError, TypeError, RecursionError):
             entry.reason, entry.detail = "control_mismatch", "control file unreadable"
         else:
             if "sha256" in totals and str(totals["sha256"]).lower() != entry.scan.sha256:
@@ -517,14 +595,14 @@ class Batch:
         return entry.lines
 
     def _sums(self, entry: Taken, names: set[str]) -> dict[str, int]:
-        """Sums over every record whose value is an integer, accepted or not."""
+        """Sums over every record whose value is an integer of 64 bits, accepted or not."""
         found = dict.fromkeys(names, 0)
         if entry.landed.kind == "parquet":
             contract = contracts()[entry.landed.log]
             known = {item.name for item in contract.all_fields}
             for name in names & known:
                 row = self.connection.execute(
-                    f"select coalesce(sum(try_cast({quote(name)} as hugeint)), 0) "
+                    f"select coalesce(sum(cast(try_cast({quote(name)} as bigint) as hugeint)), 0) "
                     f"from {self._source(contract, entry)} "
                     f"where regexp_full_match({quote(name)}, '-?[0-9]+')"
                 ).fetchone()
@@ -533,8 +611,7 @@ class Batch:
         for record in self._records(entry, None):
             for name in names:
                 text = record.values.get(name, "")
-                if text.removeprefix("-").isdecimal() and text.isascii():
-                    found[name] += int(text)
+                found[name] += _integer(text)
         return found
 
     def _load(self, contract: LogContract, entries: list[Taken]) -> None:
@@ -546,8 +623,7 @@ class Batch:
         whole = [
             entry
             for entry in entries
-            if entry.landed.kind == "parquet"
-            or (entry.landed.kind == "csv" and entry.scan.plain and entry.header)
+            if entry.landed.kind == "parquet" or self._is_plain_csv(entry)
         ]
         if plain:
             self._load_json(contract, plain)
@@ -558,6 +634,10 @@ class Batch:
                 self._load_carefully(contract, entry, None)
         for entry in entries:
             self._recheck(entry)
+
+    def _is_plain_csv(self, entry: Taken) -> bool:
+        is_plain = entry.landed.kind == "csv" and entry.scan.plain and bool(entry.header)
+        return is_plain and not self.careful
 
     def _load_json(self, contract: LogContract, entries: list[Taken]) -> None:
         """Regular files by the cheapest read; what that cannot vouch for by the general one."""
@@ -678,8 +758,8 @@ class Batch:
         else:
             unknown = readers.parquet_unknown(entry.path, known)
         if unknown:
-            for name, lines in self._extra_counts(source).items():
-                self.drift[contract.log, name, entry.file_id] = lines
+            for name, lines in self._extra_counts(source):
+                self._drifted(contract.log, name, entry.file_id, lines)
         if entry.inserted == entry.lines:
             return
         if entry.landed.kind == "csv":
@@ -714,20 +794,32 @@ class Batch:
                 where _file_id in ({ids}) and _extra is not null
             )
             group by name, _file_id
+            order by name, _file_id
             """
-        ).fetchall()
-        for name, file_id, lines in rows:
-            self.drift[contract.log, name, file_id] = lines
+        )
+        for name, file_id, lines in _rows(rows):
+            self._drifted(contract.log, name, file_id, lines)
 
-    def _extra_counts(self, source: str) -> dict[str, int]:
+    def _drifted(self, log: str, name: str, file_id: int, lines: int) -> None:
+        """Note an unknown field: producers choose how many there are, and how long they are."""
+        key = (log, name[:_NAME_CHARACTERS], file_id)
+        if key not in self.drift:
+            if self._drift_fields[file_id] >= DRIFT_FIELDS:
+                key = (log, OTHER_FIELDS, file_id)
+            else:
+                self._drift_fields[file_id] += 1
+        self.drift[key] += lines
+
+    def _extra_counts(self, source: str) -> Iterator[tuple[str, int]]:
         rows = self.connection.execute(
             f"""
             select name, count(*)
             from (select unnest(json_keys(_extra)) as name from {source} where _extra is not null)
             group by name
+            order by name
             """
-        ).fetchall()
-        return dict(rows)
+        )
+        yield from _rows(rows)
 
     def _positions(self, query: str) -> Iterable[int]:
         lines: Any = self.connection.execute(f"{query} order by line").fetchnumpy()["line"]
@@ -761,7 +853,7 @@ class Batch:
                 if drift:
                     for record in chunk:
                         for name in record.unknown:
-                            self.drift[contract.log, name, entry.file_id] += 1
+                            self._drifted(contract.log, name, entry.file_id, 1)
         except UnicodeDecodeError:
             self._take_back(contract, entry)
             return
@@ -868,10 +960,12 @@ class Batch:
         self.connection.execute("delete from quarantine.lines where file_id = ?", [entry.file_id])
         for key in [key for key in self.drift if key[2] == entry.file_id]:
             del self.drift[key]
+        del self._drift_fields[entry.file_id]
         entry.reason, entry.detail = "unreadable_file", "not UTF-8"
         entry.lines = entry.inserted = entry.rejected = 0
 
     def _recheck(self, entry: Taken) -> None:
+        self._require_inside(entry.path, entry.landed)
         try:
             status = entry.path.stat()
             same = (status.st_size, status.st_mtime_ns) == (entry.scan.bytes, entry.scan.mtime_ns)
@@ -1021,6 +1115,31 @@ class Batch:
             "delete from control.paths where path in (select path from taken_paths)"
         )
         insert_rows(self.connection, "control.paths", rows)
+
+
+def _integer(text: str) -> int:
+    """An integer of 64 bits; 0 for any other text. Python refuses to read 5000 digits."""
+    digits = text.removeprefix("-").lstrip("0")
+    if not _INTEGER.fullmatch(text) or len(digits) > 19:
+        return 0
+    number = int(text[: text.startswith("-")] + (digits or "0"))
+    return number if -(2**63) <= number < 2**63 else 0
+
+
+def _rows(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while rows := cursor.fetchmany(10_000):
+        yield from rows
+
+
+def _read_control(path: Path, root: str) -> Any:
+    """What a control file says. Raises OSError or ValueError for what it cannot be."""
+    if not is_inside(path, root):
+        raise ValueError
+    with open_regular(path) as handle:
+        text = handle.read(_CONTROL_BYTES + 1)
+    if len(text) > _CONTROL_BYTES:
+        raise ValueError
+    return json.loads(text)
 
 
 def insert_raw(

@@ -29,8 +29,11 @@ _REWRITTEN = r'"[ \t\r]*:[ \t\r]*(-?(0|[1-9][0-9]*)[.eE]|-0)'
 _TRAILING = r",[ \t\r\n]*[}\]]"
 # Unknown members whose text DuckDB gives back exactly: no escapes, no decimals (a zero may have
 # been one, or -0), nothing nested, and names that are no path of their own.
+# Each name costs a parse of its line, and DuckDB holds those of 2048 rows: few and short ones.
+_UNKNOWN_IS_CHEAP = "len(unknown) <= 64 and strlen(json) <= 8192"
 _UNKNOWN_IS_PLAIN = (
     "case when unknown is null or len(unknown) = 0 then true "
+    f"when not ({_UNKNOWN_IS_CHEAP}) then false "
     r"else not contains(json, '\') "
     "and len(list_filter(unknown, lambda name: "
     "not regexp_full_match(name, '[A-Za-z_][A-Za-z0-9_]*') "
@@ -39,7 +42,8 @@ _UNKNOWN_IS_PLAIN = (
     "or cast(json_extract(json, '$.\"' || name || '\"') as varchar) = '0')) = 0 end"
 )
 _UNKNOWN_TEXT = (
-    "case when len(unknown) > 0 then '{' || array_to_string(list_transform(unknown, "
+    f"case when len(unknown) > 0 and {_UNKNOWN_IS_CHEAP} then "
+    "'{' || array_to_string(list_transform(unknown, "
     "lambda name: '\"' || name || '\":' "
     "|| cast(json_extract(json, '$.\"' || name || '\"') as varchar)), ',') || '}' end"
 )
