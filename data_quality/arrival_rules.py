@@ -180,9 +180,12 @@ def _clock_rules(time: str) -> Iterator[RuleDict]:
                 ) as late_before
             from batch, ends, (values (5), ({RECENT_DAYS})) as windows (days)
             group by days
+        ),
+        expected as (
+            select late, n * (0.004 + 3.0 * (late_before + 3) / nullif(n_before, 0)) as at_most
+            from counted
         )
-        select 1 from counted
-        where late >= 5 and n_before > 0 and late * 1.0 / n > 0.004 + 3.0 * late_before / n_before
+        select 1 from expected where late > at_most + 3 * sqrt(at_most) + 2
         """,
         (
             f"近 5 天与近 {RECENT_DAYS} 天里迟到 1 小时以上的比例不超过以往的三倍",
@@ -473,12 +476,17 @@ def _sizes_as_usual(field: str, time: str, parts: str) -> RuleDict:
                 greatest(quantile_cont(size, 0.75) - quantile_cont(size, 0.25), 0.8) / 1.35 as width
             from batch, ends where moment <= since group by {parts}
         ),
-        recent as (select batch.* from batch, ends where moment > since)
-        select {keys} from recent, usual
-        where {same} and usual.n >= 30
-        group by {keys}
-        having count(*) filter (where abs(size - middle) > 3.5 * width) >= 2
-            and count(*) filter (where abs(size - middle) > 3.5 * width) > 0.003 * count(*)
+        recent as (select batch.* from batch, ends where moment > since),
+        counted as (
+            select
+                0.003 * count(*) as at_most,
+                count(*) filter (where abs(size - middle) > 3.5 * width) as odd,
+                count(*) filter (where abs(size - middle) > 4.5 * width) as very_odd
+            from recent, usual where {same} and usual.n >= 30
+            group by {keys}
+        )
+        select 1 from counted
+        where (very_odd >= 2 and very_odd > at_most) or odd > at_most + 3 * sqrt(at_most) + 2
         """,
         (
             f"近 {RECENT_DAYS} 天 {field} 的大小与以往相近",
