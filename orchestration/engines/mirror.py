@@ -48,6 +48,7 @@ def mirror(settings: Settings) -> list[MirroredTable]:
     root = mirror_root(settings)
     fresh = root.with_name(f"mirror.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True, mode=0o700)
     try:
         with open_warehouse(settings) as connection:
             tables = _columns(connection)
@@ -96,7 +97,7 @@ def _write(
         words = ", ".join(f"{column} {kind}" for column, kind in odd.items())
         raise TandemError(f"{schema}.{name} cannot be mirrored: {words} is no plain type")
     folder = root / schema / name
-    folder.mkdir(parents=True, mode=0o700)
+    folder.mkdir(parents=True)
     names = ", ".join(f'"{column}"' for column in columns)
     copied = connection.execute(
         f"""
