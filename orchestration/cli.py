@@ -35,6 +35,8 @@ payouts = typer.Typer(help="What creators are paid: the ledger, and what other p
 app.add_typer(payouts, name="payouts")
 audience = typer.Typer(help="Audience packs: what other teams may have, and what it costs.")
 app.add_typer(audience, name="audience")
+publishing = typer.Typer(help="Versions of what readers see: which are kept, and going back.")
+app.add_typer(publishing, name="publish")
 engines = typer.Typer(help="The same models on a second engine, Spark, and whether both agree.")
 app.add_typer(engines, name="engines")
 
@@ -459,6 +461,55 @@ def quarantine_replay(
     )
 
 
+@publishing.command("list")
+def publish_list(as_json: Json = False) -> None:
+    """The builds' versions that are kept, newest first; the served one is marked."""
+    from dataclasses import asdict
+
+    from orchestration.publish.rollback import kept_versions
+
+    versions = kept_versions(_settings())
+    if as_json:
+        _print_json([asdict(version) for version in versions])
+        return
+    for version in versions:
+        mark = "  served" if version.is_served else ""
+        _say(
+            f"version {version.number:>4}  {version.published_at} UTC  as of "
+            f"{version.as_of_date}{mark}"
+        )
+    if not versions:
+        _say("nothing was published yet")
+
+
+@publishing.command("rollback")
+def publish_rollback(
+    to: Annotated[
+        int | None, typer.Option(min=1, help="This version; by default the one before.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Publish an earlier version again; the next build publishes forward."""
+    from dashboard import write_site
+    from orchestration.publish import published
+    from orchestration.publish.rollback import roll_back
+
+    settings = _settings()
+    report = roll_back(settings, to)
+    try:
+        write_site(settings)
+    except (TandemError, OSError) as error:
+        _complain(f"the dashboard was not written: {error}")
+    if as_json:
+        _print_json(published(settings))
+        return
+    restored = (published(settings) or {}).get("restored_version")
+    _say(
+        f"version {report.version} is published: the tables of version {restored}, as of "
+        f"{report.as_of_date}; the next build publishes forward"
+    )
+
+
 @payouts.command("verify")
 def payouts_verify(
     published: Annotated[
@@ -821,6 +872,8 @@ def _show_status(found: Status, *, why: bool) -> None:
             f"published  version {found.served['version']} at {found.served['published_at']} UTC, "
             f"as of {found.served['as_of_date']}"
         )
+        if restored := found.served.get("restored_version"):
+            _say(f"           rolled back to the tables of version {restored}")
         if live_as_of := _live_as_of(found.served):
             _say(f"live board to {live_as_of} UTC")
     else:
