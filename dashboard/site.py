@@ -15,6 +15,7 @@ from typing import Any
 
 from dashboard.pages import PAGES
 from dashboard.read import open_published, read_metrics, read_page
+from orchestration import durable
 from orchestration.errors import TandemError
 from orchestration.publish import currency_exponent
 
@@ -164,7 +165,7 @@ def _write_files(out_dir: Path, token: str, files: Mapping[str, bytes]) -> None:
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        temporary.rename(target)
+        durable.replace(temporary, target)
     except OSError:
         # Another writer was first; equal names have equal contents.
         if not target.exists():
@@ -176,7 +177,7 @@ def _write_files(out_dir: Path, token: str, files: Mapping[str, bytes]) -> None:
 def _write(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
     temporary.write_bytes(content)
-    temporary.replace(path)
+    durable.replace(temporary, path)
 
 
 def _current_build(index: Path) -> str | None:

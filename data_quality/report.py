@@ -18,6 +18,7 @@ from data_quality.catalogue import STAGES
 from data_quality.checks import CheckSpec, list_expectations
 from data_quality.runner import Outcome
 from data_quality.verdicts import load
+from orchestration import durable
 from orchestration.settings import Settings
 
 RUNS_SHOWN = 20
@@ -51,7 +52,7 @@ def write_report(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(render(connection, run_id), encoding="utf-8")
-    temporary.replace(path)
+    durable.replace(temporary, path)
     return path
 
 

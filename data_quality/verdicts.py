@@ -62,10 +62,12 @@ def record(
             """
             delete from control.validations where run_id not in (
                 select run_id from control.validations
-                group by run_id order by max(checked_at) desc, run_id desc limit ?
+                group by run_id
+                order by list_contains(?, run_id) desc, max(checked_at) desc, run_id desc limit ?
             )
             """,
-            [runs_kept],
+            # With the clock set back, what was just judged is not the newest.
+            [sorted({outcome.run_id for outcome in outcomes}), runs_kept],
         )
         connection.commit()
     except duckdb.Error:

@@ -6,20 +6,20 @@ so that a build killed anywhere leaves a warehouse from which the next one goes 
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import duckdb
 from pydantic import SecretStr
 
+from orchestration import durable
 from orchestration.errors import GateError, TandemError
 from orchestration.ingest.tables import HISTORY_TABLES, create_tables
 from orchestration.lock import build_lock
@@ -381,7 +381,7 @@ def nothing_new(settings: Settings) -> dict[str, Any] | None:
     """
     from orchestration.gates import rules_fingerprint
     from orchestration.ingest import pending
-    from orchestration.publish import LIVE, published
+    from orchestration.publish import FULL, published, published_rows
 
     if not settings.warehouse_path.exists() or pending(settings):
         return None
@@ -391,10 +391,7 @@ def nothing_new(settings: Settings) -> dict[str, Any] | None:
                 """
                 select
                     build_id, state, as_of_date, batch_id,
-                    exists (
-                        select 1 from control.release_ledger
-                        where recorded_at >= builds.started_at
-                    ) as packs_changed
+                    (select count(*) from control.release_ledger) as pack_steps
                 from control.builds
                 order by started_at desc, build_id desc
                 limit 1
@@ -402,16 +399,18 @@ def nothing_new(settings: Settings) -> dict[str, Any] | None:
             ).fetchone()
         except duckdb.CatalogException:
             return None
-        if last is None or last[1] != "published" or last[4]:
+        if last is None or last[1] != "published":
             return None
         plan = make_plan(connection, settings)
     if plan.full_refresh or (plan.as_of_date, plan.batch_id) != last[2:4]:
         return None
     served = published(settings)
-    # A live build moves no watermark: what it took in is still to be built.
-    if served is None or served.get("kind") == LIVE:
+    # A live build moves no watermark, and a rollback is for the time until the next build.
+    if served is None or served.get("kind", FULL) != FULL:
         return None
     same = served["build_id"] == last[0] and served["rules"] == rules_fingerprint()
+    # Counted, not timed: the ledger only grows, and clocks are set back.
+    same = same and published_rows(settings, "audience.release_ledger") == last[4]
     return served if same else None
 
 
@@ -448,6 +447,7 @@ def run_stage(
 
 
 def _begin(build: Build) -> None:
+    from orchestration.audience.mirror import keep_packs
     from orchestration.erasure.receipts import keep_tombstones
     from orchestration.payouts import bring_ledger, keep_ledger
 
@@ -463,12 +463,18 @@ def _begin(build: Build) -> None:
                 )
                 """
             )
+            # Builds are ordered by this time: with the clock set back it goes on from the last.
+            last = connection.execute("select max(started_at) from control.builds").fetchone()
+            if last is not None and last[0] is not None:
+                # Builds are ordered by this time: with the clock set back it goes on from there.
+                now = max(now, last[0] + timedelta(microseconds=1))
             connection.execute(
                 "insert into control.builds (build_id, started_at, state) values (?, ?, 'failed')",
                 [build.build_id, now],
             )
     with open_warehouse(build.settings) as connection:
         keep_ledger(connection, build.settings.serving_path)
+        keep_packs(connection, build.settings.serving_path)
         keep_tombstones(connection, build.settings)
     if build.work is not build.settings:
         with open_warehouse(build.work) as connection:
@@ -551,12 +557,7 @@ def _adopt(build: Build) -> None:
     for path in (old, new):
         if path.with_name(f"{path.name}.wal").exists():
             raise TandemError(f"{path} still has a write-ahead log; build again")
-    descriptor = os.open(new, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    new.replace(old)
+    durable.replace(new, old)
     build.work = build.settings
     build.dbt.settings = build.settings
     shutil.rmtree(_rebuild_home(build.settings), ignore_errors=True)

@@ -174,7 +174,12 @@ def _opened(
         connection.execute(
             f"""
             insert into control.live_builds (build_id, started_at, full_build_id, state)
-            values ({literal(build.build_id)}, {_now()}, {literal(base.build_id)}, 'failed')
+            select
+                {literal(build.build_id)},
+                -- With the clock set back it goes on from the last, so that the order holds.
+                greatest({_now()}, max(started_at) + interval 1 microsecond),
+                {literal(base.build_id)}, 'failed'
+            from control.live_builds
             """
         )
     try:

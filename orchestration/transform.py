@@ -19,7 +19,7 @@ from typing import Any, cast
 
 import duckdb
 
-from orchestration import plan
+from orchestration import durable, plan
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, set_key
@@ -125,16 +125,13 @@ class DbtSession:
         """The project's data tests with their SQL, compiled once for one state of the project."""
         path = self._target() / "data_tests.json"
         fingerprint = project_fingerprint()
-        if path.exists():
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            if kept["project"] == fingerprint:
-                return [DataTest(**item) for item in kept["tests"]]
+        kept = _kept_tests(path, fingerprint)
+        if kept is not None:
+            return kept
         results = self._run(["compile", "--select", "resource_type:test"])
         tests = [_data_test(item.node, self.manifest) for item in results]
-        body = {"project": fingerprint, "tests": [asdict(test) for test in tests]}
-        temporary = path.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(body), encoding="utf-8")
-        temporary.replace(path)
+        text = json.dumps([asdict(test) for test in tests])
+        durable.write(path, f"{_digest(fingerprint, text)}\n{text}")
         return tests
 
     def _run(self, arguments: Sequence[str]) -> list[Any]:
@@ -181,7 +178,7 @@ class DbtSession:
             self.manifest = _saved_manifest(self._target())
         if self.manifest is None:
             self._run(["parse"])
-            (self._target() / "manifest.sha256").write_text(fingerprint, encoding="ascii")
+            durable.write(self._target() / "manifest.sha256", _stamp(self._target(), fingerprint))
 
     @contextmanager
     def _held_open(self, command: str) -> Iterator[None]:
@@ -279,9 +276,32 @@ def _is_stamped(target: Path, fingerprint: str) -> bool:
     """Whether dbt's artifacts in `target` are of the project with this fingerprint."""
     try:
         stamp = (target / "manifest.sha256").read_text(encoding="ascii")
-    except FileNotFoundError:
+        return stamp == _stamp(target, fingerprint)
+    except (FileNotFoundError, UnicodeDecodeError):
         return False
-    return stamp == fingerprint and (target / "manifest.json").exists()
+
+
+def _stamp(target: Path, fingerprint: str) -> str:
+    """SHA-256 over the project's fingerprint and the artifacts' bytes: dbt syncs none of them."""
+    digest = hashlib.sha256(fingerprint.encode())
+    for name in ("manifest.json", "partial_parse.msgpack"):
+        digest.update((target / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _kept_tests(path: Path, fingerprint: str) -> list[DataTest] | None:
+    """The data tests that were compiled for this state of the project, if they are whole."""
+    try:
+        digest, text = path.read_text(encoding="utf-8").split("\n", 1)
+    except (FileNotFoundError, ValueError):
+        return None
+    if digest != _digest(fingerprint, text):
+        return None
+    return [DataTest(**item) for item in json.loads(text)]
+
+
+def _digest(fingerprint: str, text: str) -> str:
+    return hashlib.sha256(f"{fingerprint}\n{text}".encode()).hexdigest()
 
 
 def _saved_manifest(target: Path) -> Any:

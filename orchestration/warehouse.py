@@ -50,6 +50,10 @@ def open_warehouse(
         # It would be drawn on stdout, into what `--json` prints.
         connection.execute("set enable_progress_bar = false")
         yield connection
+    except duckdb.Error as error:
+        if _is_damage(error):
+            raise _cannot_read(path, error) from error
+        raise
     finally:
         connection.close()
 
@@ -84,16 +88,43 @@ def _connect(settings: Settings, path: Path, read_only: bool) -> duckdb.DuckDBPy
                     str(path), read_only=read_only, config=dict(duckdb_config(settings))
                 )
             except duckdb.IOException as error:
-                if "lock" not in str(error).lower():
-                    raise TandemError(f"cannot open {path}: {_first_line(error)}") from error
+                if "could not set lock" not in str(error).lower():
+                    raise _cannot_read(path, error) from error
                 if time.monotonic() >= deadline:
                     raise LockedError(
                         f"{path} is held by {_holder(str(error))}; waited "
                         f"{settings.lock_wait_seconds:g} s. Let it finish, or stop it, and retry"
                     ) from error
                 time.sleep(0.2)
+            except duckdb.Error as error:
+                raise _cannot_read(path, error) from error
     finally:
         os.umask(previous_umask)
+
+
+_DAMAGE = re.compile(r"(?i)corrupt|checksum|not a valid duckdb|read enough bytes|replaying wal")
+
+
+def _is_damage(error: duckdb.Error) -> bool:
+    return isinstance(error, (duckdb.FatalException, duckdb.InternalException)) or (
+        isinstance(error, (duckdb.IOException, duckdb.SerializationException))
+        and _DAMAGE.search(str(error)) is not None
+    )
+
+
+def _cannot_read(path: Path, error: duckdb.Error) -> TandemError:
+    """What is wrong with the warehouse file, and for a damaged one the way out.
+
+    All but the ledgers is made anew from the landing zone; docs/operations.md says which copies
+    those come back from.
+    """
+    if not _is_damage(error):
+        return TandemError(f"cannot open {path}: {_first_line(error)}")
+    return TandemError(
+        f"{path} is damaged ({_first_line(error)}). Put a backup back; or move it and its .wal "
+        "away and run `tandem build --full-refresh`, which takes everything from the landing zone "
+        'again (docs/operations.md, "A damaged file")'
+    )
 
 
 def _holder(message: str) -> str:

@@ -21,6 +21,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration import durable
 from orchestration.audience import counts, ledger, rows
 from orchestration.audience.card import NAME as CARD
 from orchestration.audience.card import make_card
@@ -31,7 +32,6 @@ from orchestration.audience.files import (
     data_name,
     exports_path,
     released_table,
-    sync_folder,
     version_path,
     write_data,
     write_text,
@@ -466,7 +466,10 @@ def _release(
             f"{', '.join(failed) or 'an empty gate'}; nothing was released, the charge stays"
         )
     manifest = described.write(folder, results)
-    sync_folder(folder)
+    # Before the ledger calls it released: a pack that is paid for must not be lost.
+    durable.sync_tree(folder)
+    for above in (folder.parent, exports_path(settings), settings.home):
+        durable.sync(above)
     with open_warehouse(settings) as warehouse, _transaction(warehouse):
         text = (folder / MANIFEST).read_bytes()
         ledger.advance(
@@ -476,7 +479,7 @@ def _release(
         _record(warehouse, described, results, "released")
         _record_content(warehouse, spec, plan.version, folder)
     target = version_path(settings, spec.pack, plan.version)
-    folder.rename(target)
+    durable.replace(folder, target)
     return Release(spec.pack, plan.version, target, manifest, is_new=True)
 
 
@@ -715,7 +718,7 @@ def _recover(settings: Settings, now: datetime) -> None:
         pack, version = candidate.parent.name, int(candidate.name.removeprefix(".candidate-v"))
         target = version_path(settings, pack, version)
         if status.get((pack, version)) == "released" and not target.exists():
-            candidate.rename(target)
+            durable.replace(candidate, target)
         else:
             shutil.rmtree(candidate)
     for (pack, version), state in status.items():

@@ -1,7 +1,10 @@
 """Runs a Dagster job in this process, without a daemon: what `tandem build` does."""
 
 import logging
+import sqlite3
 import uuid
+from contextlib import closing
+from pathlib import Path
 
 import dagster as dg
 
@@ -35,7 +38,9 @@ def run_job(
         job = build_defs({"build": build}, settings).resolve_job_def(
             "full_refresh" if full_refresh else "build"
         )
-        with dg.DagsterInstance.from_config(str(instance_path(settings))) as instance:
+        folder = instance_path(settings)
+        _drop_damaged(folder)
+        with dg.DagsterInstance.from_config(str(folder)) as instance:
             result = job.execute_in_process(
                 instance=instance,
                 run_id=build_id,
@@ -50,6 +55,19 @@ def run_job(
         if not result.success:
             raise TandemError(f"the run {build_id} failed: {_reason(result)}")
     return build
+
+
+def _drop_damaged(folder: Path) -> None:
+    """Remove the databases of past runs that a lost power has spoilt; nothing depends on them."""
+    for path in folder.rglob("*.db"):
+        try:
+            with closing(sqlite3.connect(path)) as connection:
+                sound = connection.execute("pragma quick_check").fetchone() == ("ok",)
+        except sqlite3.DatabaseError:
+            sound = False
+        if not sound:
+            for suffix in ("", "-wal", "-shm", "-journal"):
+                path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _reason(result: dg.ExecuteInProcessResult) -> str:

@@ -7,6 +7,7 @@ from typing import cast
 
 import dagster as dg
 
+from orchestration import durable
 from orchestration.build import Build, open_build
 from orchestration.settings import Settings, load_settings
 
@@ -54,8 +55,7 @@ def instance_path(settings: Settings) -> Path:
     folder = settings.home.absolute() / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     config = folder / "dagster.yaml"
-    if not config.exists():
-        config.write_text(
-            INSTANCE_CONFIG.format(folder=json.dumps(str(folder / "events"))), encoding="utf-8"
-        )
+    # An empty one is what a lost power leaves: Dagster would go on with its own defaults.
+    if not config.exists() or not config.read_text(encoding="utf-8").strip("\0 \n"):
+        durable.write(config, INSTANCE_CONFIG.format(folder=json.dumps(str(folder / "events"))))
     return folder

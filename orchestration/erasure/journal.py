@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from orchestration import durable
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
 
@@ -94,9 +95,7 @@ def write(settings: Settings, journal: Journal) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
         json.dump(asdict(journal), handle, ensure_ascii=False)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    durable.replace(temporary, path)
 
 
 def remove(settings: Settings) -> None:

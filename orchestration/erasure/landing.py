@@ -19,6 +19,7 @@ import duckdb
 import orjson
 import zstandard
 
+from orchestration import durable
 from orchestration.contracts import LogContract, PersonField, contracts
 from orchestration.erasure.journal import Journal, NewFile
 from orchestration.erasure.tombstones import BLANK_JSON
@@ -261,7 +262,7 @@ class _FileWork:
         shutil.copymode(self.path, self.temporary)
         # Kept, so that only the content tells the file from the one before.
         os.utime(self.temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
-        _fsync(self.temporary)
+        durable.sync(self.temporary)
         new = NewFile(
             path=self.file.path,
             log=self.file.log,
@@ -448,7 +449,7 @@ class _FileWork:
         shutil.copymode(control, temporary)
         status = control.stat()
         os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns))
-        _fsync(temporary)
+        durable.sync(temporary)
         new.control_temporary = _beside(self.file.path, temporary)
         new.control_bytes = temporary.stat().st_size
         new.control_mtime_ns = status.st_mtime_ns
@@ -464,11 +465,7 @@ def swap(root: Path, files: Iterable[NewFile]) -> None:
                 new = path.with_name(Path(temporary).name)
                 if new.exists():
                     new.replace(target)
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        durable.sync(path.parent)
 
 
 def discard(root: Path, files: Iterable[NewFile]) -> None:
@@ -535,11 +532,3 @@ def _beside(path: str, temporary: Path) -> str:
 def _sha256(path: Path) -> str:
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration import durable
 from orchestration.erasure.tombstones import derived_key
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
@@ -88,9 +89,7 @@ def write_receipt(
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
         handle.write(receipt + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
+    durable.replace(temporary, path)
     return path
 
 

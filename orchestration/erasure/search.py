@@ -10,6 +10,7 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration import durable
 from orchestration.erasure.journal import Journal, journal_path
 from orchestration.erasure.landing import WORD, Rewriter, other_files, pattern, ready_files
 from orchestration.ingest.checks import quote
@@ -307,4 +308,4 @@ def compact(path: Path, temporary: Path, raw_ddl: dict[str, str]) -> None:
         connection.execute("checkpoint new")
         connection.execute("detach new")
     shutil.copymode(path, temporary)
-    temporary.replace(path)
+    durable.replace(temporary, path)

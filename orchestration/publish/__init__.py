@@ -15,6 +15,7 @@ from orchestration.publish.snapshot import (
     publish,
     publish_live,
     published,
+    published_rows,
     sweep,
 )
 
@@ -31,5 +32,6 @@ __all__ = [
     "publish",
     "publish_live",
     "published",
+    "published_rows",
     "sweep",
 ]

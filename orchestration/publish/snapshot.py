@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -16,6 +15,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration import durable
 from orchestration.errors import GateError, TandemError
 from orchestration.publish.allowlist import MartTable, check_columns
 from orchestration.settings import Settings
@@ -84,7 +84,7 @@ def publish(
     parquet = serving / "parquet"
     parquet.mkdir(parents=True, exist_ok=True)
     sweep(settings)
-    version = _next_version(settings)
+    version = _last_version(settings) + 1
     token = f"{version}-{uuid.uuid4().hex[:8]}"
     new_file = serving / f".marts-{token}.tmp"
     new_folder = parquet / f".v{token}.tmp"
@@ -119,7 +119,6 @@ def publish(
         new_file.chmod(0o444)
         if audit is not None:
             audit(new_file)
-        _fsync(new_file)
         _swap(settings, version, new_file, new_folder)
     _retain(settings)
     return PublishReport(
@@ -201,7 +200,6 @@ def publish_live(
         new_file.chmod(0o444)
         if audit is not None:
             audit(new_file)
-        _fsync(new_file)
         _swap(settings, version, new_file, new_folder, keep=False)
     _retain(settings)
     return PublishReport(
@@ -226,17 +224,10 @@ def published(settings: Settings) -> dict[str, Any] | None:
     """
     if not settings.serving_path.exists():
         return None
-    try:
-        # Attached, not opened: a process that holds an older snapshot would be given that one.
-        with duckdb.connect() as connection:
-            connection.execute(f"attach {literal(settings.serving_path)} as snapshot (read_only)")
-            cursor = connection.execute("select * from snapshot.main._publish")
-            row = cursor.fetchone()
-            names = [column[0] for column in cursor.description or []]
-    except duckdb.Error as error:
-        raise TandemError(
-            f"cannot read {settings.serving_path}: {str(error).splitlines()[0]}"
-        ) from error
+    with _served(settings) as connection:
+        cursor = connection.execute("select * from snapshot.main._publish")
+        row = cursor.fetchone()
+        names = [column[0] for column in cursor.description or []]
     return dict(zip(names, row, strict=True)) if row else None
 
 
@@ -254,6 +245,34 @@ def currency_exponent(currency: str) -> int:
         raise TandemError(f"{currency!r} is no ISO 4217 currency") from None
 
 
+def published_rows(settings: Settings, table: str) -> int:
+    """How many rows of a table are served; 0 if it is not. Raises TandemError as `published`."""
+    with _served(settings) as connection:
+        row = connection.execute(
+            "select max(row_count) from snapshot.main._publish_tables"
+            f" where table_name = {literal(table)}"
+        ).fetchone()
+    return int(row[0] or 0) if row else 0
+
+
+@contextmanager
+def _served(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection with the served file attached as `snapshot`.
+
+    Attached, not opened: a process that holds an older snapshot would be given that one.
+    """
+    path = settings.serving_path
+    try:
+        with duckdb.connect() as connection:
+            connection.execute(f"attach {literal(path)} as snapshot (read_only)")
+            yield connection
+    except duckdb.Error as error:
+        raise TandemError(
+            f"cannot read {path}: {str(error).splitlines()[0]}. If it is damaged, move it away and "
+            'run `tandem build` (docs/operations.md, "A damaged file")'
+        ) from error
+
+
 def sweep(settings: Settings) -> None:
     """Remove what a killed publish left behind, and finish a swap that it had begun.
 
@@ -267,8 +286,7 @@ def sweep(settings: Settings) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     for leftover in parquet.glob(".current-*"):
         leftover.unlink(missing_ok=True)
-    served = published(settings)
-    version = served["version"] if served else 0
+    version = _last_version(settings)
     for folder in parquet.glob("v*"):
         found = _VERSION_DIR.match(folder.name)
         if found and int(found[1]) > version:
@@ -406,7 +424,6 @@ def _write_file(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -
     except duckdb.Error as error:
         raise TandemError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
     path.chmod(0o444)
-    _fsync(path)
 
 
 def _swap(
@@ -417,13 +434,12 @@ def _swap(
     parquet = serving / "parquet"
     snapshots = serving / "snapshots"
     snapshots.mkdir(exist_ok=True)
-    new_folder.rename(parquet / f"v{version:03d}")
-    _fsync(parquet)
+    durable.replace(new_folder, parquet / f"v{version:03d}")
     if keep:
         # Under its own name as well, so that an older version can be looked at or put back.
         _link(new_file, snapshots / f"marts-v{version:03d}.duckdb")
-    new_file.replace(settings.serving_path)
-    _fsync(serving)
+        durable.sync(snapshots)
+    durable.replace(new_file, settings.serving_path)
     _point_current(parquet, version)
 
 
@@ -435,7 +451,7 @@ def _point_current(parquet: Path, version: int) -> None:
     temporary = parquet / f".current-{uuid.uuid4().hex[:8]}"
     temporary.symlink_to(target, target_is_directory=True)
     temporary.replace(current)
-    _fsync(parquet)
+    durable.sync(parquet)
 
 
 def _retain(settings: Settings) -> None:
@@ -485,9 +501,17 @@ def drop_older(settings: Settings) -> int:
     return len(dropped)
 
 
-def _next_version(settings: Settings) -> int:
+def _last_version(settings: Settings) -> int:
+    """The served version; where the served file was moved away, the one whose Parquet is current.
+
+    So a version's number never comes again, and what is kept of earlier ones stays.
+    """
     served = published(settings)
-    return (served["version"] if served else 0) + 1
+    if served is not None:
+        return int(served["version"])
+    current = settings.serving_path.parent / "parquet" / "current"
+    found = _VERSION_DIR.match(current.readlink().name) if current.is_symlink() else None
+    return int(found[1]) if found else 0
 
 
 def _previous_tables(settings: Settings) -> dict[str, tuple[str, Path]]:
@@ -529,14 +553,6 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         # A file system without hard links.
         shutil.copy2(source, target)
-
-
-def _fsync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _quote(name: str) -> str:

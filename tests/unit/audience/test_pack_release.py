@@ -14,6 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration import durable
 from orchestration.audience import ledger, release, rows
 from orchestration.audience.definition import SpecError
 from orchestration.audience.files import exports_path
@@ -360,7 +361,7 @@ def test_a_build_killed_anywhere(
 
             patch.setattr(ledger, "advance", advance)
         elif stop == "rename":
-            patch.setattr(Path, "rename", kill)
+            patch.setattr(durable, "replace", kill)
         with pytest.raises(KilledError):
             build_pack(world, "seeds", now=NOW, attacks=kill if stop == "gate" else passing)
     target = exports_path(world) / "seeds" / "v001"

@@ -15,6 +15,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from orchestration import durable
 from orchestration.errors import GateError, TandemError
 from orchestration.publish import MartTable, published, snapshot, sweep
 from orchestration.publish import publish as publish_now
@@ -184,7 +185,7 @@ def test_a_full_disk_is_one_clear_error(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(snapshot, "_fsync", full)
+    monkeypatch.setattr(durable, "sync", full)
     with pytest.raises(OSError, match="No space left"):
         publish(settings)
     monkeypatch.undo()

@@ -1,0 +1,256 @@
+"""Kills builds at random moments: `python -m benchmarks.crashes [--kills 200] [--only STAGE]`.
+
+A small platform is built once, new files arrive, and one build goes through undisturbed; its home
+is kept at every stage's boundary. Then processes start from a boundary and are killed with SIGKILL
+at a moment that is uniform over the stage, or right before or after a call that changes or syncs
+a file. After some kills in a row an undisturbed `tandem build` runs, and everything is compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.crashes import page, state, world
+from benchmarks.crashes.page import Chain
+from benchmarks.crashes.reader import Seen, watching
+from benchmarks.crashes.victim import Ended, Kill, run
+
+SHARES = {
+    "ingest": 60,
+    "staging": 18,
+    "intermediate": 28,
+    "marts": 24,
+    "publish": 40,
+    "release": 30,
+}
+"""Kills of 200, by the stage whose process is killed first in its chain."""
+CHAINS = {"ingest": 10, "staging": 6, "intermediate": 7, "marts": 6, "publish": 8, "release": 10}
+"""Kills of a chain before its whole build."""
+
+
+class Bench:
+    """The homes, the undisturbed results, and the chains that have been run."""
+
+    def __init__(self, folder: Path, rng: random.Random) -> None:
+        self.folder, self.rng = folder, rng
+        self.chains: list[Chain] = []
+        self.lengths: dict[str, tuple[float, int]] = {}
+        self.saved: dict[str, world.Saved] = {}
+        self.served: dict[str, tuple[int, int]] = {}
+        self.loaded: dict[str, tuple[int, int]] = {}
+
+    def prepare(self, persons: int, days: int, seed: int) -> None:
+        """Build the platform, let the new files arrive, keep the boundaries, measure."""
+        base = self.folder / "base"
+        hidden = world.land(base, persons, days, seed)
+        settings = world.settings_at(base)
+        self._calm(world.whole_build(settings), "the first build")
+        world.keep_manifest(base)
+        world.let_arrive(hidden)
+        start = world.copy_home(base, self.folder / "ingest")
+        calm = world.settings_at(world.copy_home(start, self.folder / "calm"))
+        seconds = self._calm(world.whole_build(calm, self.folder), "the undisturbed build")
+        self.lengths["build"] = (sum(seconds.values()), 0)
+        world.copy_home(calm.home, self.folder / "release")
+        self.served = self._calm(lambda _: state.served(calm.home), "its tables")
+        self.loaded = self._calm(lambda _: state.loaded(calm), "its raw tables")
+        for stage in SHARES:
+            path = (self.folder / stage).with_suffix(".saved")
+            if path.exists():
+                self.saved[stage] = pickle.loads(path.read_bytes())
+            trial = world.settings_at(world.copy_home(self.folder / stage, self.folder / "trial"))
+            work = world.stage_work(trial, stage, self.saved.get(stage))
+            ended = run(work, prepare=world.fork_worker, home=trial.home)
+            self._require(ended, stage)
+            self.lengths[stage] = (ended.seconds, ended.steps)
+            print(f"{stage}: {ended.seconds:.1f} s, {ended.steps} steps", flush=True)
+
+    def chain(self, stage: str, kills: int, *, by_command: bool, recovery: bool) -> Chain:
+        """Kill `kills` processes of a stage on one home, then build and compare."""
+        home = world.copy_home(self.folder / stage, self.folder / "home")
+        settings = world.settings_at(home)
+        chain = Chain(stage, by_command=by_command)
+        seconds, steps = self.lengths[stage]
+        with watching(home) as seen:
+            tries = 0
+            while len(chain.kills) < kills and tries < 3 * kills:
+                tries += 1
+                kill = Kill.draw(self.rng, seconds, steps)
+                ended = run(
+                    world.stage_work(settings, stage, self.saved.get(stage)),
+                    kill,
+                    prepare=world.fork_worker,
+                    home=home,
+                )
+                if not ended.killed:
+                    self._note(chain, stage, ended)
+                    if stage in ("ingest", "release"):
+                        home = self._again(stage, home)
+                    continue
+                chain.kills.append(ended)
+                self._after(chain, settings, stage)
+            if recovery:
+                length = self.lengths["build"][0]
+                ended = run(
+                    world.whole_build(settings),
+                    Kill(after=self.rng.uniform(0, length)),
+                    prepare=world.fork_worker,
+                    home=home,
+                )
+                chain.kill_of_recovery = ended if ended.killed else None
+            started = time.monotonic()
+            if by_command:
+                self._command(chain, settings)
+            else:
+                ended = run(world.whole_build(settings), prepare=world.fork_worker, home=home)
+                self._note(chain, "the build after", ended)
+            chain.seconds = world.elapsed(started)
+        self._compare(chain, settings, seen)
+        self.chains.append(chain)
+        return chain
+
+    def _again(self, stage: str, home: Path) -> Path:
+        """The stage came to its end: the next kill starts from its boundary."""
+        for name in ("warehouse.duckdb", "warehouse.duckdb.wal", "exports"):
+            path, source = home / name, self.folder / stage / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            if source.is_dir():
+                shutil.copytree(source, path)
+            elif source.exists():
+                shutil.copy2(source, path)
+        return home
+
+    def _after(self, chain: Chain, settings: Any, stage: str) -> None:
+        """Straight after a kill: nothing is broken; ingest and release go on by themselves."""
+        self._note_list(chain, lambda _: state.broken_rules(settings))
+        if stage == "ingest" and self.rng.random() < 0.34:
+            copy = world.settings_at(world.copy_home(settings.home, self.folder / "again"))
+            ended = run(world.stage_work(copy, stage, None), prepare=world.fork_worker)
+            self._note(chain, "the ingest after", ended)
+            ended = run(lambda _: state.differences(state.loaded(copy), self.loaded))
+            self._note(chain, "the ingest after", ended)
+            chain.wrong += ended.result or []
+            self._note_list(chain, lambda _: state.broken_rules(copy))
+
+    def _command(self, chain: Chain, settings: Any) -> None:
+        done = subprocess.run(
+            [sys.executable, "-c", "from orchestration.cli import main; main()", "build", "--json"],
+            env=os.environ
+            | {
+                "TANDEM_HOME": str(settings.home),
+                "TANDEM_KEY": settings.key.get_secret_value(),
+                "TANDEM_THREADS": "1",
+            },
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            chain.wrong.append(f"tandem build: exit {done.returncode}: {done.stderr[-300:]}")
+
+    def _compare(self, chain: Chain, settings: Any, seen: Seen) -> None:
+        chain.looks += seen.looks
+        chain.wrong += [f"a reader saw: {what}" for what in sorted(set(seen.wrong))]
+
+        def compare(_: object) -> list[str]:
+            from orchestration.audience.release import build_pack
+
+            wrong = state.differences(state.served(settings.home), self.served)
+            wrong += state.differences(state.loaded(settings), self.loaded)
+            wrong += state.broken_rules(settings)
+            if chain.stage == "release":
+                build_pack(settings, world.PACK)
+                wrong += state.broken_rules(settings) + state.missing_packs(settings)
+            return wrong
+
+        self._note_list(chain, compare)
+        left = [*(settings.home / "serving").glob(".*"), *(settings.home / "serving").glob("*/.*")]
+        chain.wrong += [f"{path.name} is left" for path in left]
+
+    def _note_list(self, chain: Chain, work: Callable[[Any], list[str]]) -> None:
+        ended = run(work)
+        self._note(chain, "comparing", ended)
+        chain.wrong += ended.result or []
+
+    def _note(self, chain: Chain, what: str, ended: Ended) -> None:
+        if ended.error or ended.killed:
+            chain.wrong.append(f"{what}: {ended.error or 'died'}")
+
+    def _calm(self, work: Callable[[Any], Any], what: str) -> Any:
+        ended = run(work, prepare=world.fork_worker)
+        self._require(ended, what)
+        return ended.result
+
+    def _require(self, ended: Ended, what: str) -> None:
+        if ended.error or ended.killed:
+            sys.exit(f"{what}: {ended.error or 'died'}")
+
+
+def main() -> None:
+    """Kill, recover, compare; print each chain, write the page, exit 1 if anything was wrong."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--persons", type=int, default=100)
+    parser.add_argument("--days", type=int, default=45)
+    parser.add_argument("--only", choices=list(SHARES))
+    parser.add_argument("--minutes", type=float, default=240.0, help="start no chain after this")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--folder", type=Path, help="where the homes go, by default a new one")
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    world.load_everything()
+    rng = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        bench = Bench(Path(folder), rng)
+        bench.prepare(arguments.persons, arguments.days, arguments.seed)
+        for number, (stage, kills) in enumerate(_order(rng, arguments.kills, arguments.only)):
+            if world.elapsed(started) > 60 * arguments.minutes:
+                break
+            chain = bench.chain(
+                stage, kills, by_command=number % 12 == 11, recovery=number % 4 == 1
+            )
+            words = "; ".join(chain.wrong) or "recovered"
+            places = " | ".join(item.place for item in chain.kills)
+            print(f"{stage} x{len(chain.kills)} {chain.seconds:.1f} s: {words} [{places}]")
+            sys.stdout.flush()
+            if arguments.out is not None:
+                text = page.render(
+                    bench.chains,
+                    seed=arguments.seed,
+                    persons=arguments.persons,
+                    days=arguments.days,
+                    seconds=world.elapsed(started),
+                )
+                arguments.out.write_text(text, encoding="utf-8")
+    total = sum(chain.total for chain in bench.chains)
+    bad = [chain for chain in bench.chains if chain.wrong]
+    print(f"{total} kills, {len(bench.chains)} chains, {len(bad)} with something wrong")
+    sys.exit(1 if bad else 0)
+
+
+def _order(rng: random.Random, kills: int, only: str | None) -> list[tuple[str, int]]:
+    """Chains of all stages, mixed, so that a run that is cut short has some of each."""
+    wanted = {only: kills} if only else {s: round(kills * n / 200) for s, n in SHARES.items()}
+    chains = []
+    for stage, left in wanted.items():
+        while left > 0:
+            chains.append((stage, min(left, CHAINS[stage])))
+            left -= CHAINS[stage]
+    rng.shuffle(chains)
+    return chains
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,277 @@
+"""Kills, lost power, a full disk and a wrong clock: the next build puts all of it right."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from benchmarks.crashes.reader import watching
+from benchmarks.crashes.victim import Ended, Kill, Place, run
+from data_quality.verdicts import record
+from orchestration import build as builds
+from orchestration.audience.mirror import keep_packs
+from orchestration.build import nothing_new, run_build
+from orchestration.defs.headless import _drop_damaged
+from orchestration.defs.resources import instance_path
+from orchestration.errors import GateError, TandemError
+from orchestration.ingest import ingest
+from orchestration.plan import make_plan
+from orchestration.publish import published
+from orchestration.warehouse import open_warehouse
+from tests.integration.stub import World, event, make_world, outcome, read
+from tests.unit.ingest.landing_files import EVENTS, WRITERS, counts, put, rows, settings_at
+from tests.unit.ingest.landing_files import event as landed_event
+
+FIRST = [event(1, "2026-01-01"), event(2, "2026-01-02"), event(3, "2026-01-02", "b")]
+SERVED = [(date(2026, 1, 1), "s", 1), (date(2026, 1, 2), "s", 2)]
+THIRD = (date(2026, 1, 3), "s", 1)
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("crashes")
+    with pytest.MonkeyPatch.context() as patch:
+        world = make_world(folder, patch)
+        world.land(FIRST)
+        run_build(world.settings)
+    return folder / "state"
+
+
+@pytest.fixture
+def world(template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    world = make_world(tmp_path, monkeypatch, lock_wait_seconds=20)
+    shutil.copytree(template, world.settings.home, symlinks=True)
+    world.landed = list(FIRST)
+    return world
+
+
+def _built(world: World) -> Any:
+    def work(place: Place) -> None:
+        place.note("build")
+        run_build(world.settings)
+
+    return work
+
+
+def _killed_builds(world: World) -> Iterator[Ended]:
+    """Builds that die in the publish, at the calls that change files, and anywhere."""
+    steps = [3, 40, 60, 64, 66]
+    for step in steps:
+        yield run(_built(world), Kill(step=step, before=step % 2 == 0), home=world.settings.home)
+    for _ in range(2):
+        yield run(_built(world), Kill(after=random.Random(3).uniform(0.1, 1.0)))
+
+
+def test_killed_anywhere_the_next_build_is_as_if_nothing_had_happened(world: World) -> None:
+    world.land([event(4, "2026-01-03")])
+    with watching(world.settings.home) as seen:
+        for ended in _killed_builds(world):
+            assert not ended.error
+            with open_warehouse(world.settings) as connection:
+                taken = connection.execute("select max(batch_id) from control.batches").fetchone()
+            if taken == (2,):
+                # What the killed process had taken in, this one must not bring again.
+                world.landed += world.waiting
+                world.waiting.clear()
+        run_build(world.settings)
+    assert seen.looks
+    assert not seen.wrong
+    assert world.served() == [*SERVED, THIRD]
+    serving = world.settings.serving_path.parent
+    assert not [*serving.glob(".*"), *(serving / "parquet").glob(".*")]
+
+
+def test_two_builds_at_once_wait_for_each_other(world: World) -> None:
+    world.land([event(4, "2026-01-03")])
+    first = os.fork()
+    if first == 0:
+        code = 1
+        try:
+            world.waiting.clear()
+            run_build(world.settings)
+            code = 0
+        finally:
+            os._exit(code)
+    run_build(world.settings)
+    assert os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) == 0
+    assert world.served() == [*SERVED, THIRD]
+    states = read(world.settings.warehouse_path, "select distinct state from control.builds")
+    assert states == [("published",)]
+
+
+def test_two_ingests_at_once_take_each_file_once(tmp_path: Path) -> None:
+    settings = settings_at(tmp_path)
+    for number in range(4):
+        records = [landed_event(10 * number + n) for n in range(10)]
+        put(settings, EVENTS, f"f{number}.jsonl", WRITERS["jsonl"](records))
+    other = os.fork()
+    if other == 0:
+        code = 1
+        try:
+            ingest(settings)
+            code = 0
+        finally:
+            os._exit(code)
+    ingest(settings)
+    assert os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) == 0
+    assert len(rows(settings, EVENTS)) == 40
+    assert sum(1 for _ in counts(settings)) == 4
+
+
+def _spoil(path: Path, how: str) -> None:
+    size = path.stat().st_size
+    if how == "empty":
+        os.truncate(path, 0)
+    elif how == "half":
+        os.truncate(path, size // 2)
+    else:
+        with path.open("r+b") as handle:
+            handle.seek(size // 2)
+            handle.write(bytes(size - size // 2))
+
+
+@pytest.mark.parametrize("how", ["empty", "half", "zeros"])
+def test_files_that_lost_their_end_are_made_again(world: World, how: str) -> None:
+    home = world.settings.home
+    folder = home / "dbt"
+    for name in ("data_tests.json", "manifest.json", "manifest.sha256", "partial_parse.msgpack"):
+        _spoil(folder / name, how)
+    (home / "serving" / ".marts-2-abc.tmp").write_bytes(bytes(5000))
+    (home / "serving" / "parquet" / ".v2-abc.tmp").mkdir()
+    for path in (home / "serving" / "parquet" / "current").glob("_publish*.parquet"):
+        path.chmod(0o600)
+        _spoil(path, how)
+    world.land([event(4, "2026-01-03")])
+    run_build(world.settings)
+    assert world.served() == [*SERVED, THIRD]
+    current = home / "serving" / "parquet" / "current"
+    assert len(duckdb.sql(f"select * from '{current / 'users' / 'daily_active.parquet'}'")) == 3
+
+
+@pytest.mark.parametrize("how", ["empty", "half", "zeros"])
+def test_a_damaged_warehouse_is_named_with_the_way_out_which_works(world: World, how: str) -> None:
+    path = world.settings.warehouse_path
+    _spoil(path, how)
+    with pytest.raises(TandemError, match=r"warehouse\.duckdb is damaged .*--full-refresh"):
+        run_build(world.settings)
+    assert world.served() == SERVED
+    path.rename(path.with_suffix(".damaged"))
+    run_build(world.settings, full_refresh=True)
+    assert world.served() == SERVED
+    assert published(world.settings) == nothing_new(world.settings)
+
+
+def test_a_damaged_served_file_is_named_and_published_again(world: World) -> None:
+    path = world.settings.serving_path
+    path.chmod(0o600)
+    _spoil(path, "half")
+    with pytest.raises(TandemError, match=r"cannot read .*marts\.duckdb.* move it away"):
+        run_build(world.settings)
+    path.rename(path.with_suffix(".damaged"))
+    run_build(world.settings)
+    assert world.served() == SERVED
+    found = published(world.settings)
+    assert found is not None
+    # The number of the version that was lost does not come again.
+    assert found["version"] == 2
+    assert (path.parent / "parquet" / "v001").is_dir()
+
+
+def test_damaged_run_history_is_dropped(world: World) -> None:
+    folder = instance_path(world.settings)
+    (folder / "history").mkdir()
+    damaged, sound = folder / "history" / "runs.db", folder / "history" / "other.db"
+    damaged.write_bytes(b"SQLite format 3\0" + bytes(4096))
+    damaged.with_name("runs.db-wal").write_bytes(bytes(10))
+    sound.touch()
+    _drop_damaged(folder)
+    assert sorted(path.name for path in (folder / "history").iterdir()) == ["other.db"]
+    (folder / "dagster.yaml").write_bytes(bytes(200))
+    assert "telemetry" in (instance_path(world.settings) / "dagster.yaml").read_text()
+
+
+def test_with_the_clock_set_back_builds_keep_their_order(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Yesterday(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) - timedelta(days=1)
+
+    monkeypatch.setattr(builds, "datetime", Yesterday)
+    world.land([event(4, "2026-01-03")])
+    run_build(world.settings)
+    assert world.served() == [*SERVED, THIRD]
+    assert published(world.settings) == nothing_new(world.settings)
+    other = world.settings.model_copy(update={"timezone": "UTC"})
+    world.failing = {"intermediate"}
+    with pytest.raises(GateError):
+        run_build(other)
+    world.failing = set()
+    with open_warehouse(world.settings) as connection:
+        assert make_plan(connection, world.settings).full_refresh
+        order = "select state from control.builds order by started_at"
+        states = [state for (state,) in connection.execute(order).fetchall()]
+    assert states == ["published", "published", "blocked"]
+    assert nothing_new(world.settings) is None
+
+
+def test_verdicts_of_the_run_just_judged_stay_when_the_clock_went_back(world: World) -> None:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with open_warehouse(world.settings) as connection:
+        for number in range(3):
+            verdict = outcome(f"run{number}", "raw", success=True)
+            moment = now - timedelta(days=number)
+            record(
+                connection,
+                [type(verdict)(**{**vars(verdict), "checked_at": moment})],
+                runs_kept=2,
+            )
+        kept = connection.execute("select distinct run_id from control.validations").fetchall()
+    assert ("run2",) in kept
+
+
+def test_a_ledger_of_packs_that_was_served_comes_back(world: World) -> None:
+    with open_warehouse(world.settings) as connection:
+        assert keep_packs(connection, world.settings.serving_path) == 0
+
+
+def test_a_full_disk_is_one_error_and_room_is_all_that_is_needed(
+    world: World, tmp_path: Path
+) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)],
+        check=False,
+        capture_output=True,
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a tmpfs, to have a disk that is full")
+    try:
+        home = disk / "state"
+        shutil.copytree(world.settings.home, home, symlinks=True)
+        settings = world.settings.model_copy(update={"home": home})
+        world.settings = settings
+        world.land([event(4, "2026-01-03")])
+        filler = disk / "filler"
+        left = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
+        with filler.open("wb") as handle:
+            handle.write(bytes(max(0, left - (300 << 10))))
+        with pytest.raises((TandemError, OSError), match=r"(?i)space|memory|write|disk"):
+            run_build(settings)
+        assert world.served() == SERVED
+        filler.unlink()
+        run_build(settings)
+        assert world.served()[:2] == SERVED
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
