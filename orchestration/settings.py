@@ -32,7 +32,18 @@ from orchestration.funnels import DEFAULT_FUNNEL, Funnel, complete_funnels
 
 ENV_PREFIX = "TANDEM_"
 # Variables with the prefix that are no settings: what dbt's profile and the tests read.
-RESERVED_ENV = {"TANDEM_WAREHOUSE", "TANDEM_CONFIG", "TANDEM_TARGET"}
+RESERVED_ENV = {
+    "TANDEM_WAREHOUSE",
+    "TANDEM_CONFIG",
+    "TANDEM_TARGET",
+    "TANDEM_SPARK_MASTER",
+    "TANDEM_SPARK_MEMORY",
+    "TANDEM_SPARK_PARTITIONS",
+    "TANDEM_SPARK_CODEGEN",
+    "TANDEM_SPARK_HOST",
+    "TANDEM_SPARK_PORT",
+    "TANDEM_SPARK_AUTH",
+}
 SCENE_KINDS = (
     *("live_class", "homework", "study_team", "case_review", "weekday_tips", "weekend_social"),
     *("festival", "other"),
