@@ -124,6 +124,7 @@ def open_build(
     """
     from orchestration.erasure import journal
     from orchestration.gates import GateWorker
+    from orchestration.keys import bring_kept_keys
     from orchestration.publish import sweep
     from orchestration.transform import DbtSession
 
@@ -132,6 +133,7 @@ def open_build(
         sweep(settings)
         shutil.rmtree(_rebuild_home(settings), ignore_errors=True)
         work = _rebuild_settings(settings) if full_refresh else settings
+        bring_kept_keys(settings, work)
         with GateWorker() as gates:
             build = Build(
                 settings=settings,

@@ -37,6 +37,8 @@ audience = typer.Typer(help="Audience packs: what other teams may have, and what
 app.add_typer(audience, name="audience")
 publishing = typer.Typer(help="Versions of what readers see: which are kept, and going back.")
 app.add_typer(publishing, name="publish")
+key = typer.Typer(help="The key of the person tokens.")
+app.add_typer(key, name="key")
 engines = typer.Typer(help="The same models on a second engine, Spark, and whether both agree.")
 app.add_typer(engines, name="engines")
 
@@ -459,6 +461,28 @@ def quarantine_replay(
         f"{report.duplicates:,} duplicates, {report.rejected:,} rejected; "
         f"{len(report.files)} whole files taken again"
     )
+
+
+@key.callback()
+def _key() -> None:
+    """A group of its own, though it has one command."""
+
+
+@key.command("rotate")
+def key_rotate(as_json: Json = False) -> None:
+    """Make a new key; the next build gives every person and token another name."""
+    from orchestration.keys import rotate_key
+
+    settings = _settings()
+    done = rotate_key(settings)
+    if as_json:
+        _print_json({"is_in_file": done.is_in_file, "kept": str(done.kept)})
+        return
+    _say(f"what the first key vouches for is kept in {done.kept}: back it up")
+    if done.is_in_file:
+        _say(f"{settings.key_path} holds a new key: back it up, and run `tandem build`")
+    else:
+        _say("now set TANDEM_KEY to a new value, and run `tandem build`")
 
 
 @publishing.command("list")

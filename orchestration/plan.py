@@ -143,7 +143,8 @@ def _with_erasures(connection: duckdb.DuckDBPyConnection, fingerprint: str) -> s
         return fingerprint
     if not erasures:
         return fingerprint
-    return hashlib.sha256(f"{fingerprint}|{erasures}".encode()).hexdigest()
+    marts, _, key = fingerprint.partition("-")
+    return f"{hashlib.sha256(f'{marts}|{erasures}'.encode()).hexdigest()}-{key}"
 
 
 def _farthest(as_of_date: date | None, dates: set[date]) -> date | None:

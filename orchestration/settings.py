@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestration import durable
 from orchestration.audience.policy import AudiencePolicy, from_json_text
 from orchestration.errors import SettingsError
 from orchestration.funnels import DEFAULT_FUNNEL, Funnel, complete_funnels
@@ -36,6 +37,7 @@ RESERVED_ENV = {
     "TANDEM_WAREHOUSE",
     "TANDEM_CONFIG",
     "TANDEM_TARGET",
+    "TANDEM_POSTGRES_DSN",
     "TANDEM_SPARK_MASTER",
     "TANDEM_SPARK_MEMORY",
     "TANDEM_SPARK_PARTITIONS",
@@ -159,6 +161,19 @@ class MartSettings(BaseModel):
         return self
 
 
+class PostgresTarget(BaseModel):
+    """Where the marts are pushed to after a publish. The DSN is in the environment alone."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dsn_env: str = Field(default="TANDEM_POSTGRES_DSN", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The variable that holds the DSN, `postgresql://user:password@host/database`."""
+    prefix: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{0,19})?$")
+    """Begins the names of the schemas, as `tandem_` of `tandem_users`."""
+    reader_role: str | None = Field(default=None, min_length=1, max_length=63)
+    """Given usage and select on the schemas at each swap."""
+
+
 class Settings(MartSettings):
     """Everything that can be set.
 
@@ -179,6 +194,13 @@ class Settings(MartSettings):
     max_expansion: int = Field(default=250, ge=2)
     """How many times its size a compressed landing file or archive may expand to."""
     audience: AudiencePolicy = AudiencePolicy()
+    postgres: PostgresTarget | None = None
+    """Pushed to after each build's publish, where it is set."""
+
+    @field_validator("postgres", mode="before")
+    @classmethod
+    def _postgres_from_json_text(cls, value: Any) -> Any:
+        return from_json_text(value)
 
     @field_validator("audience", mode="before")
     @classmethod
@@ -217,10 +239,10 @@ class Settings(MartSettings):
         return {name: getattr(self, name) for name in MartSettings.model_fields}
 
     def fingerprint(self) -> str:
-        """SHA-256 over `mart_settings` and the key's digest: equal means equal marts."""
+        """Equal means equal marts: SHA-256 over `mart_settings`, a hyphen, and one of the key."""
         text = json.dumps(self.mart_settings(), sort_keys=True, default=str)
-        key_digest = hashlib.sha256(self.secret_key()).hexdigest()
-        return hashlib.sha256(f"{text}|{key_digest}".encode()).hexdigest()
+        key_digest = hashlib.sha256(b"fingerprint|" + self.secret_key()).hexdigest()
+        return f"{hashlib.sha256(text.encode()).hexdigest()}-{key_digest[:32]}"
 
     def secret_key(self) -> bytes:
         """The HMAC key's bytes: `TANDEM_KEY`, else the key file, made on first use.
@@ -242,6 +264,7 @@ def _key_from_file(path: Path) -> bytes:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="ascii") as handle:
             handle.write(secrets.token_hex(32))
+        durable.sync(temporary)
         try:
             # A hard link fails where a rename would replace another process's new key.
             os.link(temporary, path)
@@ -249,6 +272,8 @@ def _key_from_file(path: Path) -> bytes:
             pass
         finally:
             temporary.unlink()
+        # A key that is lost with the power would make strangers of all who were stored with it.
+        durable.sync(path.parent)
     if path.stat().st_mode & 0o077:
         raise SettingsError(f"{path} can be read by others: run chmod 600 on it")
     value = path.read_bytes().strip()

@@ -16,6 +16,7 @@ from orchestration.audience.files import sha256_of
 from orchestration.audience.interface import AttackResult, Column, Guarantee, PackSpec
 from orchestration.audience.ledger import Balance, Row
 from orchestration.errors import TandemError
+from orchestration.keys import MANIFESTS, derived_key
 from orchestration.settings import Settings
 
 NAME = "manifest.json"
@@ -25,7 +26,7 @@ _GUARANTEE = ("epsilon", "delta", "beta", "k", "l", "alpha", "t")
 
 def manifest_key(settings: Settings) -> bytes:
     """The key that signs manifests, derived from the settings' key for this use alone."""
-    return hmac.new(settings.secret_key(), b"tandem/audience/manifest/1", hashlib.sha256).digest()
+    return derived_key(settings, MANIFESTS)
 
 
 def make_manifest(

@@ -291,7 +291,9 @@ def snapshot_id(connection: duckdb.DuckDBPyConnection, catalog: str = "") -> str
     ).fetchall()
     if not found or found[0][0] != "published":
         raise TandemError("the last build was not published: run `tandem build` first")
-    text = json.dumps([str(value) for value in found[0][1:]])
+    batch_id, as_of_date, fingerprint, code = map(str, found[0][1:])
+    # Without the key's part: another key makes no other data, and allows no second draw.
+    text = json.dumps([batch_id, as_of_date, fingerprint.partition("-")[0], code])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

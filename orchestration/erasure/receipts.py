@@ -17,8 +17,8 @@ from typing import Any
 import duckdb
 
 from orchestration import durable
-from orchestration.erasure.tombstones import derived_key
 from orchestration.errors import TandemError
+from orchestration.keys import RECEIPTS, derived_key
 from orchestration.settings import Settings
 from orchestration.warehouse import literal
 
@@ -177,5 +177,5 @@ def keep_tombstones(connection: duckdb.DuckDBPyConnection, settings: Settings) -
 
 
 def _code(settings: Settings, digest: str) -> str:
-    key = derived_key(settings, "erasure receipt")
+    key = derived_key(settings, RECEIPTS)
     return hmac.new(key, digest.encode(), hashlib.sha256).hexdigest()

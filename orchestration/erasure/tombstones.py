@@ -17,6 +17,7 @@ from orchestration.contracts import LogContract, PersonField, contracts
 from orchestration.errors import TandemError
 from orchestration.ingest.canonical import canonical_sql
 from orchestration.ingest.checks import literal, quote
+from orchestration.keys import ERASURES, derived_key
 from orchestration.settings import Settings
 
 PREFIX = "erased-"
@@ -24,15 +25,10 @@ BLANK_JSON = "{}"
 _TEXT = "id_kind || ':' || cast(strlen(source) as varchar) || ':' || source || ':' || id"
 
 
-def derived_key(settings: Settings, label: str) -> bytes:
-    """A key of 32 bytes for one purpose, from the home's key (HMAC-SHA256 of the label)."""
-    return hmac.new(settings.secret_key(), f"tandem {label} v1".encode(), hashlib.sha256).digest()
-
-
 def tombstone(settings: Settings, id_kind: str, source: str, number: str) -> str:
     """Lower-case hex HMAC-SHA256 of one id, the same as `tombstone_sql` gives."""
     text = f"{id_kind}:{len(source.encode())}:{source}:{number}"
-    return hmac.new(derived_key(settings, "erasure"), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(derived_key(settings, ERASURES), text.encode(), hashlib.sha256).hexdigest()
 
 
 def replacement(mark: str) -> str:
@@ -42,7 +38,7 @@ def replacement(mark: str) -> str:
 
 def key_check(settings: Settings) -> str:
     """What tells whether tombstones were made with this home's key."""
-    return hmac.new(derived_key(settings, "erasure"), b"check", hashlib.sha256).hexdigest()[:16]
+    return hmac.new(derived_key(settings, ERASURES), b"check", hashlib.sha256).hexdigest()[:16]
 
 
 def has_tombstones(connection: duckdb.DuckDBPyConnection, settings: Settings) -> bool:
@@ -287,7 +283,7 @@ def _find_in_batch(
 
 
 def _set_key(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    block = derived_key(settings, "erasure").ljust(64, b"\0")
+    block = derived_key(settings, ERASURES).ljust(64, b"\0")
     for name, pad in (("ipad", 0x36), ("opad", 0x5C)):
         text = "".join(f"\\x{byte ^ pad:02X}" for byte in block)
         connection.execute(f"set variable tandem_erasure_{name} = '{text}'::blob")
