@@ -357,8 +357,9 @@ def _volume_rules(time: str, actor: str) -> Iterator[RuleDict]:
         )
         select parts.source from parts, totals
         where parts.source = totals.source and totals.now >= 500 and totals.before >= 500
-        group by parts.source
-        having sum(abs(parts.now / totals.now - parts.before / totals.before)) > 0.6
+        group by parts.source, totals.now, totals.before
+        having sum(abs(parts.now / totals.now - parts.before / totals.before))
+            > greatest(0.6, 0.35 + 12 * sqrt(1 / totals.now + 1 / totals.before))
         """,
         (
             "近 7 天各钟点的分布与之前四周相近",
