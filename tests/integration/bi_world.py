@@ -190,22 +190,18 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 
 
 @lru_cache
-def _contracts() -> dict[str, dict[str, Any]]:
-    """`schema.table` to its words, columns (name, type, words) and grain, of the dbt project."""
-    found = {}
-    for path in sorted(MARTS.glob("*/*.yml")):
-        for model in yaml.safe_load(path.read_text(encoding="utf-8")).get("models", []):
-            name = f"{path.parent.name}.{model.get('config', {}).get('alias', model['name'])}"
-            if name in ROWS:
-                found[name] = {
-                    "words": " ".join(model["description"].split()),
-                    "columns": [
-                        (c["name"], c["data_type"], " ".join(c["description"].split()))
-                        for c in model["columns"]
-                    ],
-                    "grain": tuple(model["config"]["meta"]["grain"]),
-                }
-    return found
+def _contract(table: str) -> dict[str, Any]:
+    """A mart's words, columns (name, type, words) and grain, of the dbt project."""
+    path = MARTS / f"{table.replace('.', '/')}.yml"
+    (model,) = yaml.safe_load(path.read_text(encoding="utf-8"))["models"]
+    return {
+        "words": " ".join(model["description"].split()),
+        "columns": [
+            (c["name"], c["data_type"], " ".join(c["description"].split()))
+            for c in model["columns"]
+        ],
+        "grain": tuple(model["config"]["meta"]["grain"]),
+    }
 
 
 def mart_tables(names: Iterable[str] = tuple(ROWS)) -> list[MartTable]:
@@ -213,18 +209,18 @@ def mart_tables(names: Iterable[str] = tuple(ROWS)) -> list[MartTable]:
     return [
         MartTable(*name.split("."), found["words"], {c: words for c, _, words in found["columns"]})
         for name in names
-        for found in [_contracts()[name]]
+        for found in [_contract(name)]
     ]
 
 
 def column_types(table: str) -> dict[str, str]:
     """Column to type of a mart, as the contract declares them."""
-    return {column: kind for column, kind, _ in _contracts()[table]["columns"]}
+    return {column: kind for column, kind, _ in _contract(table)["columns"]}
 
 
 def grains() -> dict[str, tuple[str, ...]]:
     """Mart to its key."""
-    return {name: found["grain"] for name, found in _contracts().items()}
+    return {name: _contract(name)["grain"] for name in ROWS}
 
 
 def fill(settings: Settings, rows: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
