@@ -159,5 +159,5 @@ def _zone(made: Connector, zone: str | None) -> ZoneInfo | None:
         )
     try:
         return ZoneInfo(zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ConversionUsageError(f"{zone!r} is no IANA time zone") from error

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
+import re
+import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -9,19 +12,34 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 from zoneinfo import ZoneInfo
 
 from orchestration.connectors.landing import LandingWriter, Write, WriteLines
 from orchestration.errors import TandemError
 
-# RuntimeError: an encrypted member. NotImplementedError: a compression unknown here.
-BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+# RuntimeError: an encrypted member. NotImplementedError: a compression unknown here. ValueError
+# and struct.error: a directory that says what cannot be.
+BROKEN_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, NotImplementedError),
+    *(RuntimeError, ValueError, struct.error),
+)
 SHAPE = (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError)
 """What a native record of an unexpected shape raises."""
 
+FREE_EXPANSION = 256 * 1024 * 1024
+"""Bytes that any archive may expand to."""
+MAX_EXPANSION = 250
+"""How many times its size a larger one may; text seldom shrinks to a thirtieth."""
+MANY = 500
+"""Reports tell so many kinds, notes and reasons apart, and no more."""
+_WORD = re.compile(r"[a-z][a-z0-9_.-]{0,39}|[A-Z][a-z]{1,19}(?:[A-Z][a-z]{1,19}){1,4}|[0-9]{1,5}")
+
 Progress = Callable[[int, int, str], None]
 """Called now and then with (bytes read, bytes in all, the file being read)."""
+
+
+_Key = TypeVar("_Key")
 
 
 class ConversionError(TandemError):
@@ -35,6 +53,27 @@ class ConversionUsageError(ConversionError):
     """Wrong use: an unknown format, a zone that the format does not take, no such input."""
 
     exit_code = 2
+
+
+def word(value: Any) -> str:
+    """A type's native name as a report may repeat it.
+
+    What does not look like a name that a format gives, may be what a person wrote: `(odd)`.
+    """
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else "(odd)"
+
+
+def why_broken(error: Exception) -> str:
+    """What is wrong with an archive, without its content."""
+    if isinstance(error, zipfile.BadZipFile):
+        return str(error)[:300]
+    return f"damaged archive ({type(error).__name__})"
+
+
+def require_sane(path: Path, expanded: int) -> None:
+    """Raise ConversionError for an archive that expands to far more than text does."""
+    if expanded > max(FREE_EXPANSION, MAX_EXPANSION * path.stat().st_size):
+        raise ConversionError(f"{path}: expands to more than {MAX_EXPANSION} times its size")
 
 
 @dataclass(frozen=True)
@@ -131,21 +170,26 @@ class Conversion:
 
     def read(self, kind: str, records: int = 1) -> None:
         """Count native records taken from the export."""
-        self.records_in[kind] += records
+        _count(self.records_in, kind, "(others)", records)
 
     def leave_out(self, kind: str, reason: str, records: int = 1) -> None:
         """Count native records, already counted as read, that give no landed record."""
-        self.left_out[kind, reason] += records
+        _count(self.left_out, (kind, reason), ("(others)", "(others)"), records)
 
     def note(self, what: str, records: int = 1) -> None:
         """Count a decision that a reader of the marts should know of."""
-        self.notes[what] += records
+        _count(self.notes, what, "(others)", records)
 
     def advance(self, more_bytes: int, what: str) -> None:
         """Report progress; a converter sets `total_bytes` before."""
         self._bytes += more_bytes
         if self._progress is not None:
             self._progress(self._bytes, self.total_bytes, what)
+
+
+def _count(counter: Counter[_Key], key: _Key, others: _Key, records: int) -> None:
+    """Count, but a hostile export does not choose how many kinds there are."""
+    counter[key if key in counter or len(counter) < MANY else others] += records
 
 
 class Connector(ABC):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError
+from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError, word
 from orchestration.connectors.chats import ONLY_LINK, kind_of_file
 from orchestration.connectors.json_cursor import JsonCursor
 
@@ -237,7 +237,7 @@ class _Export:
                 gone = mentions[0] if mentions else actor
                 self.write_membership(change | {"member_id": gone, "action": "leave"})
             case _ if native_kind not in KNOWN_SYSTEM:
-                self.conversion.note(f"message of unknown type {native_kind[:40]} taken as system")
+                self.conversion.note(f"message of unknown type {word(native_kind)} taken as system")
 
     def on_reactions(self, group: _Group, record: Json, message: Json) -> None:
         for reaction in message.get("reactions") or ():

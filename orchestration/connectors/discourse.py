@@ -19,15 +19,17 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from orchestration.connectors.base import Connector, Conversion, ConversionError
+from orchestration.connectors.base import Connector, Conversion, ConversionError, why_broken
 from orchestration.connectors.reading import (
     Counting,
     Json,
+    bounded,
     export_files,
     read_json,
     remainder,
     shape,
     text_of,
+    whole_lines,
 )
 
 SITE = "site"
@@ -341,23 +343,26 @@ class _Backup:
         try:
             with self.path.open("rb") as raw:
                 counted: Any = Counting(raw, self.conversion, self.path.name)
+                if name.endswith((".gz", ".tgz")):
+                    counted = bounded(gzip.GzipFile(fileobj=counted), self.path)
                 if name.endswith((".tar", ".tar.gz", ".tgz")):
-                    mode: Any = "r|" if name.endswith(".tar") else "r|gz"
-                    with tarfile.open(fileobj=counted, mode=mode) as archive:
-                        yield iter(self.member(archive))
+                    with tarfile.open(fileobj=counted, mode="r|") as archive:
+                        yield whole_lines(self.member(archive), self.path)
                 elif name.endswith(".gz"):
-                    yield iter(gzip.GzipFile(fileobj=counted))
+                    yield whole_lines(counted, self.path)
                 else:
                     yield iter(counted)
         except _BROKEN as error:
-            raise ConversionError(f"{self.path}: {type(error).__name__}: {error}") from error
+            raise ConversionError(f"{self.path}: {why_broken(error)}") from error
 
-    def member(self, archive: tarfile.TarFile) -> IO[bytes] | gzip.GzipFile:
+    def member(self, archive: tarfile.TarFile) -> IO[bytes]:
         for info in archive:
             if info.isfile() and info.name.rpartition("/")[2] in ("dump.sql", "dump.sql.gz"):
                 found = archive.extractfile(info)
                 assert found is not None
-                return gzip.GzipFile(fileobj=found) if info.name.endswith(".gz") else found
+                if info.name.endswith(".gz"):
+                    return bounded(gzip.GzipFile(fileobj=found), self.path)
+                return found
         raise ConversionError(f"{self.path}: no dump.sql in it")
 
     def on_topic(self, row: Row) -> None:

@@ -22,6 +22,7 @@ from pydantic import (
 
 from orchestration.connectors.base import ConversionUsageError
 from orchestration.contracts import contracts
+from orchestration.plain_yaml import PlainYamlError, require_plain
 
 Place = tuple[str | int, ...]
 """Keys and list positions that lead to a value of the file."""
@@ -30,7 +31,7 @@ Place = tuple[str | int, ...]
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"{name!r} is no IANA time zone") from error
     return name
 
@@ -193,10 +194,13 @@ class MappingFile:
             reason = getattr(error, "strerror", None) or "it is not UTF-8"
             raise ConversionUsageError(f"{path}: {reason}") from error
         try:
+            require_plain(text)
             self._root = yaml.compose(text, Loader=yaml.SafeLoader)
             # Every scalar is its text: a column may be called `no`, a value may be 1.
             content = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
-        except (yaml.YAMLError, RecursionError, ValueError) as error:
+        except PlainYamlError as error:
+            raise ConversionUsageError(f"{path}: {error}") from error
+        except (yaml.YAMLError, ValueError, TypeError) as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark else 1
             reason = getattr(error, "problem", None) or "no YAML"

@@ -16,7 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from orchestration.connectors.base import BROKEN_ZIP, Connector, Conversion, ConversionError
+from orchestration.connectors.base import (
+    BROKEN_ZIP,
+    Connector,
+    Conversion,
+    ConversionError,
+    require_sane,
+    why_broken,
+    word,
+)
 from orchestration.connectors.reading import (
     Json,
     export_files,
@@ -99,7 +107,7 @@ class _Server:
                     raise ConversionError(f"{self.conversion.path}: {place}: no version line")
                 if not isinstance(kind, str):
                     raise ConversionError(f"{self.conversion.path}: {place}: no type")
-                self.conversion.read(kind)
+                self.conversion.read(word(kind))
                 with shape(self.conversion, place, "Mattermost"):
                     self.on_line(kind, line, place)
         if not lines:
@@ -131,11 +139,12 @@ class _Server:
                 names = [info for info in archive.infolist() if info.filename.endswith(".jsonl")]
                 if len(names) != 1:
                     raise ConversionError(f"{file}: {len(names)} .jsonl files in it, not one")
+                require_sane(file, names[0].file_size)
                 self.conversion.total_bytes = names[0].file_size
                 with archive.open(names[0]) as stream:
                     yield stream, names[0].filename
         except BROKEN_ZIP as error:
-            raise ConversionError(f"{file}: {error}") from error
+            raise ConversionError(f"{file}: {why_broken(error)}") from error
 
     def on_line(self, kind: str, line: Json, place: str) -> None:
         conversion = self.conversion
@@ -147,7 +156,7 @@ class _Server:
                 self.latest = int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000)
             return
         if not isinstance(record, dict):
-            raise ConversionError(f"{conversion.path}: {place}: no {kind}")
+            raise ConversionError(f"{conversion.path}: {place}: no {word(kind)}")
         match kind:
             case "channel":
                 team = text_of(conversion, record, "team", place)
@@ -166,7 +175,7 @@ class _Server:
             case "direct_post":
                 self.on_post(self.direct_id(record["channel_members"]), record, None)
             case _:
-                conversion.leave_out(kind, "no log holds them")
+                conversion.leave_out(word(kind), "no log holds them")
 
     def id_of(self, username: str) -> str:
         """A member's id: the username, or under --no-names its stand-in."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,9 +14,11 @@ from typing import IO, Any
 import ijson
 import orjson
 
-from orchestration.connectors.base import SHAPE, Conversion, ConversionError
+from orchestration.connectors.base import SHAPE, Conversion, ConversionError, require_sane
 
 Json = dict[str, Any]
+LINE_BYTES = 64 * 1024 * 1024
+"""No line that is taken whole may be longer."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -30,6 +34,39 @@ def shape(conversion: Conversion, place: str, native: str) -> Iterator[None]:
         raise ConversionError(
             f"{conversion.path}: {place}: not as {native} writes it ({type(error).__name__})"
         ) from error
+
+
+class _Bounded(io.RawIOBase):
+    """A decompressed stream that ends in a ConversionError where its archive is a bomb."""
+
+    def __init__(self, stream: IO[bytes] | gzip.GzipFile, path: Path) -> None:
+        super().__init__()
+        self._decompressed = stream
+        self._path = path
+        self._bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        block = self._decompressed.read(len(buffer))
+        self._bytes += len(block)
+        require_sane(self._path, self._bytes)
+        buffer[: len(block)] = block
+        return len(block)
+
+
+def bounded(stream: IO[bytes] | gzip.GzipFile, path: Path) -> io.BufferedReader:
+    """What an archive expands to, read no further than `require_sane` allows."""
+    return io.BufferedReader(_Bounded(stream, path), 256 * 1024)
+
+
+def whole_lines(stream: IO[bytes], path: Path) -> Iterator[bytes]:
+    """Lines with their ends; ConversionError for one longer than `LINE_BYTES`."""
+    while line := stream.readline(LINE_BYTES + 1):
+        if len(line) > LINE_BYTES:
+            raise ConversionError(f"{path}: a line longer than {LINE_BYTES} bytes")
+        yield line
 
 
 class Counting:
@@ -48,7 +85,7 @@ class Counting:
 
     def __iter__(self) -> Iterator[bytes]:
         pending = 0
-        for line in self._stream:
+        for line in whole_lines(self._stream, self._conversion.path):
             pending += len(line)
             if pending > 1 << 20:
                 self._conversion.advance(pending, self._what)
@@ -102,7 +139,7 @@ def read_json(conversion: Conversion, path: Path) -> Iterator[tuple[str, Any]]:
             conversion.advance(path.stat().st_size, name)
             return
         first = head.partition(b"\n")[0]
-        if head[:1] != b"[" and _whole(first if b"\n" in head else stream.readline()):
+        if head[:1] != b"[" and _whole(first if b"\n" in head else stream.readline(LINE_BYTES)):
             stream.seek(0)
             yield from read_lines(conversion, stream, name)
             return

@@ -18,7 +18,17 @@ from typing import Any
 
 import orjson
 
-from orchestration.connectors.base import BROKEN_ZIP, SHAPE, Connector, Conversion, ConversionError
+from orchestration.connectors.base import (
+    BROKEN_ZIP,
+    FREE_EXPANSION,
+    SHAPE,
+    Connector,
+    Conversion,
+    ConversionError,
+    require_sane,
+    why_broken,
+    word,
+)
 
 Json = dict[str, Any]
 
@@ -162,6 +172,7 @@ class _Folder(_Files):
         self.sizes = {path.relative_to(root).as_posix(): path.stat().st_size for path in found}
 
     def read(self, name: str) -> bytes:
+        _require_small(self._root, name, self.sizes[name])
         return (self._root / name).read_bytes()
 
     def close(self) -> None:
@@ -173,8 +184,8 @@ class _Zip(_Files):
         self._path = path
         try:
             self._zip = zipfile.ZipFile(path)
-        except zipfile.BadZipFile as error:
-            raise ConversionError(f"{path}: {error}") from error
+        except BROKEN_ZIP as error:
+            raise ConversionError(f"{path}: {why_broken(error)}") from error
         infos = {
             info.filename: info
             for info in self._zip.infolist()
@@ -189,15 +200,23 @@ class _Zip(_Files):
             if name.startswith(prefix)
         }
         self.sizes = {name: info.file_size for name, info in self._infos.items()}
+        require_sane(path, sum(self.sizes.values()))
 
     def read(self, name: str) -> bytes:
+        _require_small(self._path, name, self.sizes[name])
         try:
             return self._zip.read(self._infos[name])
         except BROKEN_ZIP as error:
-            raise ConversionError(f"{self._path}: {name}: {error}") from error
+            raise ConversionError(f"{self._path}: {name}: {why_broken(error)}") from error
 
     def close(self) -> None:
         self._zip.close()
+
+
+def _require_small(path: Path, name: str, size: int) -> None:
+    """A day of one channel is read whole, so that it may not be of any size."""
+    if size > FREE_EXPANSION:
+        raise ConversionError(f"{path}: {name}: larger than {FREE_EXPANSION} bytes")
 
 
 def _open(path: Path) -> _Files:
@@ -398,7 +417,7 @@ class _Workspace:
         elif subtype in UNARCHIVED:
             channel.life.append((ts, "unarchive", None))
         elif subtype not in SPOKEN and subtype not in KNOWN_SYSTEM:
-            self.conversion.note(f"message of unknown subtype {subtype} taken as system")
+            self.conversion.note(f"message of unknown subtype {word(subtype)} taken as system")
 
     def on_reactions(self, channel: _Channel, ts: str, occurred_at: str, message: Json) -> None:
         for reaction in message.get("reactions") or ():

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from lxml import etree
 
-from orchestration.connectors.base import Connector, Conversion, ConversionError
+from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError, word
 
 Row = dict[str, str]
 
@@ -89,6 +89,7 @@ REVISIONS = {
     "20": "unprotected",
     "24": "suggested edit applied",
 }
+_FAULTS = {code: name for name, code in vars(etree.ErrorTypes).items() if name.startswith("ERR_")}
 _TAG = re.compile(r"[^<>|]+")
 
 
@@ -113,6 +114,10 @@ class _Place(NamedTuple):
     asker: str | None
 
 
+class _RowError(Exception):
+    """A row is not as a dump has it; the text repeats nothing of it."""
+
+
 class _Rows:
     """The parser's target: checks the shape, hands over each row's attributes, builds no tree."""
 
@@ -125,18 +130,18 @@ class _Rows:
     def start(self, tag: Any, attrib: Any) -> None:
         if not self._inside:
             if tag != self._root:
-                raise ValueError(f"<{tag}> where <{self._root}> should be")
+                raise _RowError(f"<{word(tag)}> where <{self._root}> should be")
             self._inside = True
             return
         self.count += 1
         if tag != "row":
-            raise ValueError(f"<{tag}> where a <row> should be")
+            raise _RowError(f"<{word(tag)}> where a <row> should be")
         if not attrib:
-            raise ValueError("it is empty")
+            raise _RowError("it is empty")
         self._handle(attrib)
 
     def doctype(self, *_: object) -> None:
-        raise ValueError("a document type, which no dump has")
+        raise _RowError("a document type, which no dump has")
 
     def close(self) -> None:
         """There is no tree to give."""
@@ -221,11 +226,17 @@ class _Site:
                     conversion.advance(len(block), path.name)
             parser.close()
         except etree.XMLSyntaxError as error:
-            raise ConversionError(f"{path}: {error.msg or 'no XML in it'}") from error
+            # The parser's own words quote the text; the name of its fault does not.
+            fault = _FAULTS.get(getattr(error, "code", 0), "nothing in it")
+            raise ConversionError(f"{path}: no XML ({fault}), line {error.lineno or 1}") from error
         except KeyError as error:
             raise ConversionError(f"{path}: row {rows.count}: no {error.args[0]}") from error
-        except ValueError as error:
+        except _RowError as error:
             raise ConversionError(f"{path}: row {rows.count}: {error}") from error
+        except SHAPE as error:
+            raise ConversionError(
+                f"{path}: row {rows.count}: not as a dump has it ({type(error).__name__})"
+            ) from error
         conversion.read(kind, rows.count)
 
     def on_tag(self, row: Row) -> None:
@@ -277,7 +288,7 @@ class _Site:
         kind = KINDS.get(post_type)
         if kind is None:
             kind = "post"
-            self.conversion.note(f"post of unknown type {post_type} taken as a post")
+            self.conversion.note(f"post of unknown type {word(post_type)} taken as a post")
         author = self.account(row, "OwnerUserId", "OwnerDisplayName")
         # ISO texts of one format and zone sort as their times.
         updated_at = published_at
@@ -381,12 +392,12 @@ class _Site:
 
     def on_post_link(self, row: Row) -> None:
         kind = row["LinkTypeId"]
-        kind = LINK_TYPES.get(kind, f"type {kind}")
+        kind = LINK_TYPES.get(kind, f"type {word(kind)}")
         self.conversion.leave_out("PostLinks", f"no log holds links between contents ({kind})")
 
     def on_revision(self, row: Row) -> None:
         kind = row["PostHistoryTypeId"]
-        kind = REVISIONS.get(kind, f"type {kind}")
+        kind = REVISIONS.get(kind, f"type {word(kind)}")
         self.conversion.leave_out("PostHistory", f"no log holds revisions ({kind})")
 
     def account(self, row: Row, id_field: str, name_field: str) -> str:

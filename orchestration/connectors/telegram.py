@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError
+from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError, word
 from orchestration.connectors.chats import (
     Ordinals,
     digest,
@@ -310,7 +310,9 @@ class _Export:
         local = take("date", None)
         unix = take("date_unixtime", None)
         if unix is None and local is None:
-            self.conversion.leave_out("messages", f"{native_kind}, without a time or a sender")
+            self.conversion.leave_out(
+                "messages", f"{word(native_kind)}, without a time or a sender"
+            )
             return
         at = int(unix) if unix is not None else self.unix(local)
         occurred_at = unix_time(at)

@@ -19,6 +19,7 @@ from orchestration.connectors.base import (
     Conversion,
     ConversionError,
     ConversionUsageError,
+    word,
 )
 from orchestration.connectors.reading import (
     Json,
@@ -180,7 +181,7 @@ class _Company:
             raise ConversionError(f"{self.conversion.path}: {place}: no object")
         if value.get("errcode"):
             self.conversion.read("refused answers")
-            self.conversion.leave_out("refused answers", f"errcode {value['errcode']}")
+            self.conversion.leave_out("refused answers", f"errcode {word(str(value['errcode']))}")
         elif "chatdata" in value:
             for item in value["chatdata"]:
                 self.on_archived(item, place)
@@ -247,7 +248,7 @@ class _Company:
         kind = KINDS.get(native)
         if kind is None:
             kind = "system"
-            conversion.note(f"message of unknown type {native} taken as system")
+            conversion.note(f"message of unknown type {word(native)} taken as system")
         if message["action"] == "recall":
             kind = "system"
         record: Json = {
@@ -359,7 +360,7 @@ class _Company:
         self.conversion.read("events")
         kind, change = event["Event"], event.get("ChangeType")
         if kind != "change_external_chat":
-            what = f"{kind} {change}" if change else str(kind)
+            what = f"{word(kind)} {word(change)}" if change else word(kind)
             self.conversion.leave_out("events", f"no log holds {what}")
             return
         group_id = text_of(self.conversion, event, "ChatId", place)
@@ -374,7 +375,9 @@ class _Company:
             self.on_member_event(group_id, event, time)
         else:
             detail = event.get("UpdateDetail")
-            self.conversion.leave_out("events", f"the event does not say what came of {detail}")
+            self.conversion.leave_out(
+                "events", f"the event does not say what came of {word(detail)}"
+            )
 
     def on_member_event(self, group_id: str, event: Json, time: int) -> None:
         joined = event["UpdateDetail"] == "add_member"

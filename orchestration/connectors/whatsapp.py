@@ -22,6 +22,8 @@ from orchestration.connectors.base import (
     Conversion,
     ConversionError,
     ConversionUsageError,
+    require_sane,
+    why_broken,
 )
 from orchestration.connectors.chats import ONLY_LINK, Ordinals, digest, kind_of_file, zoned_time
 
@@ -271,7 +273,9 @@ class _Chat:
             except UnicodeDecodeError as error:
                 raise ConversionError(f"{self.path}: line {number}: not UTF-8") from error
             except BROKEN_ZIP as error:
-                raise ConversionError(f"{self.path}: after line {number}: {error}") from error
+                raise ConversionError(
+                    f"{self.path}: after line {number}: {why_broken(error)}"
+                ) from error
 
     def open(self, stack: ExitStack) -> IO[bytes]:
         path = self.path
@@ -289,10 +293,11 @@ class _Chat:
             chats = [name for name in names if "chat" in name.lower()] or names
             if len(chats) != 1:
                 raise ConversionError(f"{path}: {len(chats)} chats in it, not one")
+            require_sane(path, archive.getinfo(chats[0]).file_size)
             self.conversion.total_bytes = archive.getinfo(chats[0]).file_size
             return stack.enter_context(archive.open(chats[0]))
         except BROKEN_ZIP as error:
-            raise ConversionError(f"{path}: {error}") from error
+            raise ConversionError(f"{path}: {why_broken(error)}") from error
 
     def detect(self) -> None:
         """Find the style of the lines and the one order of dates that fits them all."""

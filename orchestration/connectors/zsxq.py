@@ -16,6 +16,7 @@ from orchestration.connectors.base import (
     Conversion,
     ConversionError,
     ConversionUsageError,
+    word,
 )
 from orchestration.connectors.reading import (
     Json,
@@ -189,7 +190,7 @@ class _Planet:
         group_id = text_of(conversion, group, "group_id", place)
         self.groups.setdefault(group_id, {}).update(group)
         if kind not in KINDS:
-            conversion.note(f"topic of unknown type {kind} taken as a post")
+            conversion.note(f"topic of unknown type {word(kind)} taken as a post")
         owner = part.get("owner") or topic.get("owner")
         if part.get("anonymous"):
             owner = None

@@ -5,6 +5,9 @@ docs/connectors/zulip.md has the mapping.
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import re
 import sys
 import tarfile
@@ -13,13 +16,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import orjson
 
-from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError
+from orchestration.connectors.base import (
+    BROKEN_ZIP,
+    SHAPE,
+    Connector,
+    Conversion,
+    ConversionError,
+    why_broken,
+)
 from orchestration.connectors.chats import ONLY_LINK, kind_of_file, utc_time
 from orchestration.connectors.json_cursor import JsonCursor
+from orchestration.connectors.reading import bounded
 
 Json = dict[str, Any]
 
@@ -75,7 +86,10 @@ class Zulip(Connector):
 def _unpack(path: Path, folder: Path) -> None:
     """Take the archive's JSON tables out of it; uploads stay where they are."""
     try:
-        with tarfile.open(path) as archive:
+        with (
+            _decompressed(path) as stream,
+            tarfile.open(fileobj=bounded(stream, path), mode="r|") as archive,
+        ):
             for member in archive:
                 name = member.name.rpartition("/")[2]
                 if member.isfile() and (name == "realm.json" or _MESSAGES.fullmatch(name)):
@@ -84,13 +98,23 @@ def _unpack(path: Path, folder: Path) -> None:
                     with target.open("wb") as file:
                         while source is not None and (block := source.read(1024 * 1024)):
                             file.write(block)
-    except (tarfile.TarError, EOFError) as error:
-        raise ConversionError(f"{path}: {error}") from error
-    except Exception as error:
-        # zlib, bz2 and lzma each raise their own.
-        if type(error).__module__ in ("zlib", "_lzma", "lzma", "bz2", "gzip"):
-            raise ConversionError(f"{path}: {error}") from error
-        raise
+    except (tarfile.TarError, *BROKEN_ZIP) as error:
+        raise ConversionError(f"{path}: {why_broken(error)}") from error
+    except OSError as error:
+        # gzip and bz2 say so of what is no such stream.
+        if error.errno is not None:
+            raise
+        raise ConversionError(f"{path}: {why_broken(error)}") from error
+
+
+def _decompressed(path: Path) -> IO[bytes]:
+    """The archive's tar, by how it begins."""
+    with path.open("rb") as file:
+        head = file.read(6)
+    for magic, opened in ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ", lzma.open)):
+        if head.startswith(magic):
+            return cast("IO[bytes]", opened(path, "rb"))
+    return path.open("rb")
 
 
 @dataclass
