@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,6 @@ SHARES = {
     "release": 30,
 }
 """Kills of 200, by the stage whose process is killed first in its chain."""
-CHAINS = {"ingest": 10, "staging": 6, "intermediate": 7, "marts": 6, "publish": 8, "release": 10}
-"""Kills of a chain before its whole build."""
 
 
 class Bench:
@@ -51,7 +50,15 @@ class Bench:
         self.loaded: dict[str, tuple[int, int]] = {}
 
     def prepare(self, persons: int, days: int, seed: int) -> None:
-        """Build the platform, let the new files arrive, keep the boundaries, measure."""
+        """Build the platform, let the new files arrive, keep the boundaries, measure.
+
+        A folder in which this was done before is taken as it is.
+        """
+        kept = self.folder / "bench.pickle"
+        if kept.exists():
+            world.keep_manifest(self.folder / "base")
+            self.lengths, self.saved, self.served, self.loaded = pickle.loads(kept.read_bytes())
+            return
         base = self.folder / "base"
         hidden = world.land(base, persons, days, seed)
         settings = world.settings_at(base)
@@ -75,6 +82,7 @@ class Bench:
             self._require(ended, stage)
             self.lengths[stage] = (ended.seconds, ended.steps)
             print(f"{stage}: {ended.seconds:.1f} s, {ended.steps} steps", flush=True)
+        kept.write_bytes(pickle.dumps((self.lengths, self.saved, self.served, self.loaded)))
 
     def chain(self, stage: str, kills: int, *, by_command: bool, recovery: bool) -> Chain:
         """Kill `kills` processes of a stage on one home, then build and compare."""
@@ -205,17 +213,18 @@ def main() -> None:
     parser.add_argument("--persons", type=int, default=100)
     parser.add_argument("--days", type=int, default=45)
     parser.add_argument("--only", choices=list(SHARES))
+    parser.add_argument("--in-a-row", type=int, default=4, help="kills before a whole build")
     parser.add_argument("--minutes", type=float, default=240.0, help="start no chain after this")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--folder", type=Path, help="where the homes go, by default a new one")
+    parser.add_argument("--folder", type=Path, help="for the homes, kept; by default a new one")
     arguments = parser.parse_args()
     started = time.monotonic()
     world.load_everything()
     rng = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        bench = Bench(Path(folder), rng)
+    with _folder(arguments.folder) as folder:
+        bench = Bench(folder, rng)
         bench.prepare(arguments.persons, arguments.days, arguments.seed)
-        for number, (stage, kills) in enumerate(_order(rng, arguments.kills, arguments.only)):
+        for number, (stage, kills) in enumerate(_order(rng, arguments)):
             if world.elapsed(started) > 60 * arguments.minutes:
                 break
             chain = bench.chain(
@@ -240,14 +249,27 @@ def main() -> None:
     sys.exit(1 if bad else 0)
 
 
-def _order(rng: random.Random, kills: int, only: str | None) -> list[tuple[str, int]]:
+@contextmanager
+def _folder(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        given.mkdir(parents=True, exist_ok=True)
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
+def _order(rng: random.Random, arguments: argparse.Namespace) -> list[tuple[str, int]]:
     """Chains of all stages, mixed, so that a run that is cut short has some of each."""
-    wanted = {only: kills} if only else {s: round(kills * n / 200) for s, n in SHARES.items()}
+    wanted = {stage: round(arguments.kills * share / 200) for stage, share in SHARES.items()}
+    if arguments.only:
+        wanted = {arguments.only: arguments.kills}
     chains = []
     for stage, left in wanted.items():
-        while left > 0:
-            chains.append((stage, min(left, CHAINS[stage])))
-            left -= CHAINS[stage]
+        chains += [
+            (stage, min(left - start, arguments.in_a_row))
+            for start in range(0, left, arguments.in_a_row)
+        ]
     rng.shuffle(chains)
     return chains
 

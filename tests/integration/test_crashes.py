@@ -18,7 +18,6 @@ from benchmarks.crashes.reader import watching
 from benchmarks.crashes.victim import Ended, Kill, Place, run
 from data_quality.verdicts import record
 from orchestration import build as builds
-from orchestration.audience.mirror import keep_packs
 from orchestration.build import nothing_new, run_build
 from orchestration.defs.headless import _drop_damaged
 from orchestration.defs.resources import instance_path
@@ -238,11 +237,6 @@ def test_verdicts_of_the_run_just_judged_stay_when_the_clock_went_back(world: Wo
             )
         kept = connection.execute("select distinct run_id from control.validations").fetchall()
     assert ("run2",) in kept
-
-
-def test_a_ledger_of_packs_that_was_served_comes_back(world: World) -> None:
-    with open_warehouse(world.settings) as connection:
-        assert keep_packs(connection, world.settings.serving_path) == 0
 
 
 def test_a_full_disk_is_one_error_and_room_is_all_that_is_needed(
