@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestration.errors import TandemError
+from orchestration.terminal import shown, shown_lines
 
 if TYPE_CHECKING:
     from orchestration.erasure.receipts import Erasure
@@ -35,7 +36,9 @@ payouts = typer.Typer(help="What creators are paid: the ledger, and what other p
 app.add_typer(payouts, name="payouts")
 audience = typer.Typer(help="Audience packs: what other teams may have, and what it costs.")
 app.add_typer(audience, name="audience")
-publishing = typer.Typer(help="Versions of what readers see: which are kept, and going back.")
+publishing = typer.Typer(
+    help="What readers see: its versions, going back, and a copy in PostgreSQL."
+)
 app.add_typer(publishing, name="publish")
 key = typer.Typer(help="The key of the person tokens.")
 app.add_typer(key, name="key")
@@ -171,6 +174,14 @@ def build(
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="The last complete local date."),
     ] = None,
+    first: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=["%Y-%m-%d"], help="Rebuild business dates from this one."),
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], help="Up to this one; with --from."),
+    ] = None,
     live: Annotated[
         bool, typer.Option("--live", help="Only take in what is new and refresh the live board.")
     ] = False,
@@ -178,8 +189,8 @@ def build(
 ) -> None:
     """Ingest, transform, check and publish. 0 only if all blocking gates passed."""
     if live:
-        if full_refresh or as_of:
-            raise typer.BadParameter("--live goes with neither --full-refresh nor --as-of")
+        if full_refresh or as_of or first or last:
+            raise typer.BadParameter("--live goes with no other option")
         _build_live(as_json=as_json)
         return
     from orchestration.build import nothing_new
@@ -187,10 +198,11 @@ def build(
     from orchestration.progress import BuildProgress
     from orchestration.publish import sweep
 
+    window = _window(first, last)
     settings = _settings(as_of_date=as_of.date() if as_of else None)
     with build_lock(settings):
         sweep(settings)
-        served = None if full_refresh else nothing_new(settings)
+        served = None if full_refresh or window else nothing_new(settings)
     if served is not None:
         _print_build(settings, "unchanged", None, [], served, as_json=as_json)
         return
@@ -198,7 +210,9 @@ def build(
 
     with BuildProgress(quiet=as_json) as progress:
         try:
-            done = run_job(settings, full_refresh=full_refresh, observer=progress)
+            done = run_job(
+                settings, full_refresh=full_refresh, window_dates=window, observer=progress
+            )
         except TandemError as error:
             if as_json:
                 _print_build(settings, "failed", error, progress.results, None, as_json=True)
@@ -206,6 +220,16 @@ def build(
     from orchestration.publish import published
 
     _print_build(settings, done.state, None, progress.results, published(settings), as_json=as_json)
+
+
+def _window(first: datetime | None, last: datetime | None) -> list[date]:
+    """The business dates of a backfill, both ends included."""
+    if first is None and last is None:
+        return []
+    if first is None or last is None or last < first:
+        raise typer.BadParameter("a backfill wants --from DATE and --to DATE, in order")
+    days = (last - first).days + 1
+    return [first.date() + timedelta(days=number) for number in range(days)]
 
 
 def _build_live(*, as_json: bool) -> None:
@@ -504,6 +528,43 @@ def publish_list(as_json: Json = False) -> None:
         )
     if not versions:
         _say("nothing was published yet")
+
+
+@publishing.command("postgres")
+def publish_postgres(
+    dsn_env: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The variable that holds the DSN.")
+    ] = None,
+    prefix: Annotated[str | None, typer.Option(help="Begins the names of the schemas.")] = None,
+    reader: Annotated[str | None, typer.Option(help="The role that may read them.")] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Even where a newer version is there.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put what is published into PostgreSQL, for tools that speak only its wire."""
+    from dataclasses import asdict
+
+    from orchestration.publish.postgres import push, read_grains, target_with
+    from orchestration.transform import read_manifest
+
+    settings = _settings()
+    target = target_with(settings, dsn_env=dsn_env, prefix=prefix, reader_role=reader)
+    report = push(settings, target, grains=read_grains(read_manifest(settings)), replace=replace)
+    if as_json:
+        _print_json(asdict(report))
+        return
+    if not report.is_new:
+        _say(f"version {report.version} is there already")
+        return
+    _say(
+        f"version {report.version}, as of {report.as_of_date}: {report.tables} tables, "
+        f"{report.rows:,} rows in {report.seconds:.1f} s"
+    )
+    for name in report.without_index:
+        _say(f"  no index on {name}: its key is too long")
+    if report.left:
+        _say(f"  held by a query, dropped next time: {', '.join(report.left)}")
 
 
 @publishing.command("rollback")
@@ -937,15 +998,17 @@ def _show_status(found: Status, *, why: bool) -> None:
 
 
 def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    text = json.dumps(value, ensure_ascii=False, indent=2, default=str)
+    # Half a character, from a file name that is no UTF-8, is printed as JSON's own escape of it.
+    typer.echo(text.encode("utf-8", "backslashreplace").decode())
 
 
 def _say(text: str) -> None:
-    typer.echo(text)
+    typer.echo(shown(text))
 
 
 def _complain(text: str) -> None:
-    typer.echo(f"tandem: {text}", err=True)
+    typer.echo(f"tandem: {shown_lines(text)}", err=True)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,9 @@
 import logging
 import sqlite3
 import uuid
+from collections.abc import Iterable
 from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
@@ -21,9 +23,15 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def run_job(
-    settings: Settings, *, full_refresh: bool = False, observer: Observer | None = None
+    settings: Settings,
+    *,
+    full_refresh: bool = False,
+    window_dates: Iterable[date] = (),
+    observer: Observer | None = None,
 ) -> Build:
     """Run `build` or `full_refresh` inside one open build, and return how it ended.
+
+    `window_dates` are business dates to rebuild beyond those of what is new: a backfill.
 
     The run stands in the Dagster instance of the home like any other, under the build's id.
     Raises what stopped the build: GateError, LockedError or another TandemError.
@@ -33,6 +41,7 @@ def run_job(
     with open_build(
         settings, build_id=build_id, full_refresh=full_refresh, observer=observer
     ) as build:
+        build.window_dates = tuple(sorted(set(window_dates)))
         # Loading Great Expectations over there takes as long as loading Dagster here.
         build.gates.warm_up()
         job = build_defs({"build": build}, settings).resolve_job_def(
