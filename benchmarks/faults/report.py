@@ -88,7 +88,7 @@ def as_json(name: str, results: Sequence[Result]) -> dict[str, Any]:
 
 
 def as_markdown(name: str, results: Sequence[Result], seconds: float) -> str:
-    """One set's section of docs/faults.md."""
+    """One set's section of its page."""
     lines = [f"## The {name} set", ""]
     for rate, score in scores(results).items():
         words = ", ".join(f"{count} {key.replace('_', ' ')}" for key, count in score.items())

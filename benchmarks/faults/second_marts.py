@@ -189,11 +189,11 @@ USERS = [
         ),
     ),
     Fault(
-        "cross_core_any_time_before",
+        "cross_core_after_the_join",
         "marts",
-        "转化不限三十天",
-        "conversion without its thirty days",
-        Model("cross_core", "interval '720' hour", "interval '72000' hour"),
+        "入群后的活跃也算转化",
+        "activity after the join converts",
+        Model("cross_core", "and dated_joins.joined_at >= person_days.first_active_at", ""),
     ),
 ]
 
@@ -385,8 +385,7 @@ ENGAGEMENT = [
         "marts",
         "两个以上算成三个以上",
         "three groups for two",
-        Model("overlap_summary", "memberships >= 2", "memberships > 2"),
-        large=0.4,
+        Model("overlap_summary", "memberships >= 2", "memberships > 2", whole=True),
     ),
     Fault(
         "broadcast_not_cumulative",
@@ -562,16 +561,11 @@ ENGAGEMENT = [
         Model("scenarios", "sum(lifetimes.groups) as group_days", "count(*) as group_days"),
     ),
     Fault(
-        "touch_immortal_time",
+        "touch_without_leader",
         "marts",
-        "去掉时间界标,先买的也算转化",
-        "the landmark gone, immortal time in",
-        Model(
-            "touchpoints",
-            "orders.paid_at >= touches.landmark_at",
-            "orders.paid_at >= touches.touched_at",
-        ),
-        small=0.02,
+        "没有主讲人的场次也算触点",
+        "a scene without its leader is a touch",
+        Model("touchpoints", "    where meets_kol\n", "    where true\n"),
     ),
     Fault(
         "touch_scenes_by_visit",
@@ -647,16 +641,11 @@ ENGAGEMENT = [
         ),
     ),
     Fault(
-        "health_unknown_is_valid",
+        "health_multi_exposed_lost",
         "marts",
-        "样本比例缺失也算有效",
-        "an experiment of bad ratios is valid",
-        Model(
-            "experiment_health",
-            "coalesce(counted.srm_p >= parameters.experiment_srm_min_p, false)",
-            "coalesce(counted.srm_p >= 0, true)",
-        ),
-        large=1.0,
+        "进入两组的单位没有计数",
+        "units of two variants not counted",
+        Model("experiment_health", "where units.variants > 1", "where units.variants > 2"),
     ),
     Fault(
         "results_interval_ends_swapped",
@@ -716,14 +705,12 @@ ENGAGEMENT = [
         Model("live_board", "action != 'close' as is_open", "true as is_open"),
     ),
     Fault(
-        "board_never_provisional",
+        "board_last_is_final",
         "marts",
-        "未定数据标成已定",
-        "what is provisional called final",
+        "最后五分钟标成已定",
+        "the last five minutes called final",
         Model(
-            "live_board",
-            "        > parameters.as_of_date,\n        true",
-            "        > parameters.as_of_date + 9,\n        true",
+            "live_board", "totals.five_minute_start + interval '5' minute = board.ends_at", "false"
         ),
     ),
 ]
@@ -795,22 +782,22 @@ REVENUE = [
         Model("mrr_movements", "-mrr_minor as churn_minor", "mrr_minor as churn_minor"),
     ),
     Fault(
-        "mrr_contraction_in_expansion",
+        "mrr_closing_annual",
         "marts",
-        "降级计入扩张",
-        "contraction netted against expansion",
-        Model(
-            "mrr_movements",
-            "greatest(mrr_minor - earlier_minor, 0)",
-            "mrr_minor - earlier_minor",
-        ),
+        "期末写成年化",
+        "a closing of a year",
+        Model("mrr_movements", "mrr_minor as closing_minor", "12 * mrr_minor as closing_minor"),
     ),
     Fault(
-        "mrr_quiet_plans_dropped",
+        "mrr_without_totals",
         "marts",
-        "没有变动的套餐月份没有行",
-        "months in which a plan has nothing dropped",
-        Model("mrr_movements", "left join movements\n", "inner join movements\n"),
+        "合计行丢失",
+        "the totals over plans dropped",
+        Model(
+            "mrr_movements",
+            "where extract(day from dates.date) = 1",
+            "where extract(day from dates.date) = 1 and plans.plan_id <> '*'",
+        ),
     ),
     Fault(
         "renewals_no_grace",
@@ -875,11 +862,11 @@ REVENUE = [
         ),
     ),
     Fault(
-        "predictions_erased",
+        "predictions_recency_is_age",
         "marts",
-        "已注销的人仍有预测",
-        "predictions of erased persons",
-        Model("ltv_predictions", "and not persons.is_erased", ""),
+        "近度列装了观察天数",
+        "the age in the recency's column",
+        Model("ltv_predictions", "    scores.recency_days,", "    scores.t_days as recency_days,"),
     ),
     Fault(
         "predictions_of_the_holdout",
@@ -1106,6 +1093,7 @@ DIMENSIONS = [
             "persons",
             "    aged_persons.is_staff",
             "    aged_persons.is_staff,\n    aged_persons.birth_year",
+            whole=True,
         ),
     ),
     Fault(
@@ -1148,14 +1136,14 @@ DIMENSIONS = [
         Model("dates", "    is_complete,", "    true as is_complete,"),
     ),
     Fault(
-        "contents_erased_author",
+        "contents_machine_origin",
         "marts",
-        "已注销作者仍可识别",
-        "the author's id of an erased person",
+        "机器内容标成专业内容",
+        "what a machine made called professional",
         Model(
             "contents",
-            "case when not persons.is_erased then contents.author_person_id end",
-            "contents.author_person_id",
+            "    contents.origin,",
+            "    case contents.origin when 'agc' then 'pgc' else contents.origin end as origin,",
         ),
     ),
     Fault(
@@ -1194,7 +1182,7 @@ DIMENSIONS = [
         "marts",
         "对账表流出行数不对",
         "a reconciliation that does not add up",
-        Table("quality.reconciliation", "update {t} set rows_out = rows_out - 1 where {hit}"),
+        Table("quality.reconciliation", 'update {t} set "out" = "out" - 1 where {hit}'),
     ),
     Fault(
         "freshness_oldest",
