@@ -31,6 +31,7 @@ def build_defs(
             *raw.assets(),
             *layers,
             *serving.assets(layers),
+            *serving.postgres_assets(settings),
             *audience.assets(settings),
         ],
         asset_checks=gates.checks(),

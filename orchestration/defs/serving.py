@@ -11,10 +11,58 @@ from orchestration.defs import gates
 from orchestration.defs.raw import FRESHNESS
 from orchestration.defs.resources import OWNERS, POOL, the_build
 from orchestration.errors import TandemError
+from orchestration.settings import Settings
+from orchestration.transform import read_manifest
 
 SERVED_PARQUET = dg.AssetKey(["serving", "marts_parquet"])
 REPORT = dg.AssetKey(["serving", "quality_report"])
 DASHBOARD = dg.AssetKey(["serving", "dashboard"])
+POSTGRES = dg.AssetKey(["serving", "marts_postgres"])
+
+
+def postgres_assets(settings: Settings) -> list[dg.AssetsDefinition]:
+    """The copy in PostgreSQL, where the settings ask for one."""
+    if settings.postgres is None:
+        return []
+
+    @dg.asset(
+        key=POSTGRES,
+        deps=[gates.SERVED],
+        group_name="serving",
+        kinds={"postgres"},
+        owners=OWNERS,
+        freshness_policy=FRESHNESS,
+        description=(
+            "The published marts in PostgreSQL, for tools that speak only its wire. | "
+            "PostgreSQL 中的已发布集市表，供只支持其协议的工具使用。"
+        ),
+        required_resource_keys={"build"},
+        output_required=False,
+        pool=POOL,
+    )
+    def marts_postgres(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        from orchestration.publish.postgres import push, read_grains
+
+        settings = the_build(context).settings
+        try:
+            report = push(settings, grains=read_grains(read_manifest(settings)))
+        except TandemError as error:
+            # What is published stays so; the next build, or `tandem publish postgres`, goes on.
+            context.log.warning(f"PostgreSQL keeps what it had: {error}")
+            return
+        yield dg.MaterializeResult(
+            metadata={
+                "version": report.version,
+                "as_of_date": str(report.as_of_date),
+                "tables": report.tables,
+                "dagster/row_count": report.rows,
+                "seconds": report.seconds,
+                "tables_without_index": ", ".join(report.without_index) or "none",
+                "schemas_left": ", ".join(report.left) or "none",
+            }
+        )
+
+    return [marts_postgres]
 
 
 def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:

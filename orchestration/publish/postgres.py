@@ -17,6 +17,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
+from pydantic import ValidationError
 
 from orchestration.errors import GateError, LockedError, SettingsError, TandemError
 from orchestration.publish.allowlist import PUBLISHED_SCHEMAS
@@ -127,6 +128,20 @@ def push(
         without_index=tuple(without_index),
         left=tuple(left),
     )
+
+
+def target_with(settings: Settings, **values: str | None) -> PostgresTarget:
+    """The target of the settings, or the default one, with some of its fields replaced.
+
+    Raises SettingsError for a value that cannot be one.
+    """
+    known = (settings.postgres or PostgresTarget()).model_dump()
+    given = {name: value for name, value in values.items() if value is not None}
+    try:
+        return PostgresTarget.model_validate(known | given)
+    except ValidationError as error:
+        item = error.errors(include_input=False, include_url=False)[0]
+        raise SettingsError(f"postgres, {item['loc'][0]}: {item['msg']}") from None
 
 
 def read_grains(manifest: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

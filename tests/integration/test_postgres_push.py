@@ -14,11 +14,16 @@ import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import dagster as dg
 import duckdb
 import pytest
+from typer.testing import CliRunner
 
+from orchestration import cli, transform
+from orchestration.defs import serving
 from orchestration.errors import GateError, LockedError, SettingsError, TandemError
 from orchestration.publish import postgres as module
 from orchestration.publish.postgres import PushReport, push
@@ -39,7 +44,7 @@ from tests.integration.bi_world import (
     versioned,
 )
 from tests.integration.pg_server import postgres
-from tests.support import test_settings
+from tests.support import KEY, test_settings
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is in the extra `dev`")
 pytest.importorskip("adbc_driver_postgresql", reason="the driver is in the extra `postgres`")
@@ -408,3 +413,36 @@ def test_the_dsn_shows_nowhere(
         with pytest.raises(TandemError, match="MARTS_DSN names") as caught:
             push_now(settings)
         assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_the_command_and_the_asset_push_what_is_published(
+    dsn: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(settings, versioned(1, rows=3))
+    publish_world(settings, names=versioned(1))
+    monkeypatch.setenv("TANDEM_HOME", str(settings.home))
+    monkeypatch.setenv("TANDEM_KEY", KEY)
+    monkeypatch.setattr(transform, "read_manifest", lambda _: {"nodes": {}})
+    command = ["publish", "postgres", "--dsn-env", "MARTS_DSN"]
+    pushed = CliRunner().invoke(cli.app, [*command, "--reader", "bi_reader", "--json"])
+    assert pushed.exit_code == 0, pushed.output
+    assert json.loads(pushed.stdout)["rows"] == 6
+    assert "version 1 is there already" in CliRunner().invoke(cli.app, command).stdout
+    wrong = CliRunner().invoke(cli.app, [*command, "--prefix", "A-"])
+    assert isinstance(wrong.exception, SettingsError)
+    assert serving.postgres_assets(settings) == []
+    settings = settings.model_copy(update={"postgres": TARGET})
+    monkeypatch.setattr(serving, "read_manifest", lambda _: {"nodes": {}})
+
+    def materialize() -> list[Any]:
+        resources = {"build": SimpleNamespace(settings=settings)}
+        result = dg.materialize(serving.postgres_assets(settings), resources=resources)
+        assert result.success
+        return list(result.asset_materializations_for_node("serving__marts_postgres"))
+
+    publish_world(settings, names=versioned(1))
+    (made,) = materialize()
+    assert (made.metadata["version"].value, made.metadata["schemas_left"].value) == (2, "none")
+    monkeypatch.setenv("MARTS_DSN", "postgresql://127.0.0.1:1/none")
+    assert materialize() == []
+    assert ask(dsn, "select version from tandem._publish") == [(2,)]
