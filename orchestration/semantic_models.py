@@ -120,7 +120,7 @@ MODELS: tuple[Model, ...] = (
         ("core",),
         (
             Metric("weekly_new"),
-            Metric("weekly_returning", one=("week_start",)),
+            Metric("weekly_returning", num='"returning"', one=("week_start",)),
             Metric("weekly_resurrected", one=("week_start",)),
             Metric("weekly_dormant", one=("week_start",)),
             Metric("weekly_active", one=("week_start",)),
