@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from orchestration.build import Observer, StageResult
+from orchestration.terminal import shown
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -70,8 +71,8 @@ class BuildProgress(Observer):
             self._task = None
         if not self._quiet:
             mark = "ok    " if result.passed else "FAILED"
-            line = f"{mark} {result.stage:18} {result.seconds:7.1f} s  {result.summary}\n"
-            sys.stdout.write(line)
+            line = f"{mark} {result.stage:18} {result.seconds:7.1f} s  {result.summary}"
+            sys.stdout.write(f"{shown(line)}\n")
             sys.stdout.flush()
 
 
@@ -80,7 +81,7 @@ def _bars() -> Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.completed:,} {task.fields[unit]}"),
         TimeElapsedColumn(),

@@ -46,6 +46,7 @@ RESERVED_ENV = {
     "TANDEM_SPARK_PORT",
     "TANDEM_SPARK_AUTH",
 }
+_REASONS, _REASON_CHARACTERS = 10, 400
 SCENE_KINDS = (
     *("live_class", "homework", "study_team", "case_review", "weekday_tips", "weekend_social"),
     *("festival", "other"),
@@ -98,7 +99,7 @@ class MartSettings(BaseModel):
     def _known_zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
             raise ValueError(f"{value!r} is no IANA time zone") from error
         return value
 
@@ -121,7 +122,7 @@ class MartSettings(BaseModel):
         if isinstance(value, str):
             try:
                 return json.loads(value)
-            except json.JSONDecodeError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"is no JSON: {error}") from error
         return value
 
@@ -295,8 +296,8 @@ def load_settings(**overrides: Any) -> Settings:
         try:
             with path.open("rb") as handle:
                 loaded = tomllib.load(handle)
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path}: {error}") from error
+        except (ValueError, RecursionError) as error:
+            raise SettingsError(f"{path}: {str(error)[:_REASON_CHARACTERS]}") from error
         if "key" in loaded:
             raise SettingsError(f"{path}: a key belongs into TANDEM_KEY or the key file")
         values.update(loaded)
@@ -319,8 +320,9 @@ def load_settings(**overrides: Any) -> Settings:
             if item["type"] == "extra_forbidden":
                 reason = "no such setting"
             place = origins.get(name, name) + _place_within(values.get(name), item["loc"][1:])
-            problems.append(f"{place}: {reason}" if name else reason)
-        raise SettingsError("; ".join(problems)) from None
+            problem = f"{place}: {reason}" if name else reason
+            problems.append(problem[:_REASON_CHARACTERS])
+        raise SettingsError("; ".join(problems[:_REASONS])) from None
 
 
 def _place_within(value: Any, path: tuple[int | str, ...]) -> str:

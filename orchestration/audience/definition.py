@@ -16,7 +16,7 @@ import yaml
 from orchestration.errors import TandemError
 
 MAX_BYTES = 256 * 1024
-NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
+NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}\Z")
 
 
 class SpecError(TandemError):

@@ -16,10 +16,14 @@ from orchestration.audience.files import sha256_of
 from orchestration.audience.interface import AttackResult, Column, Guarantee, PackSpec
 from orchestration.audience.ledger import Balance, Row
 from orchestration.errors import TandemError
+from orchestration.ingest.landing import open_regular
 from orchestration.keys import MANIFESTS, derived_key
 from orchestration.settings import Settings
 
 NAME = "manifest.json"
+MAX_BYTES = 4 * 1024 * 1024
+WRONG_SHAPE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What a manifest that is none makes its readers raise."""
 LIBRARIES = ("duckdb", "dp-accounting", "opendp", "pyarrow")
 _GUARANTEE = ("epsilon", "delta", "beta", "k", "l", "alpha", "t")
 
@@ -119,11 +123,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """A folder's manifest. Raises TandemError when it is missing or no manifest."""
     path = folder / NAME
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        with open_regular(path) as handle:
+            text = handle.read(MAX_BYTES + 1)
+        if len(text) > MAX_BYTES:
+            raise TandemError(f"{path} is no manifest (larger than {MAX_BYTES} bytes)")
+        manifest = json.loads(text.decode())
         spec_of(manifest, path)
     except FileNotFoundError as error:
         raise TandemError(f"{path} is missing") from error
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except (*WRONG_SHAPE, OSError) as error:
         raise TandemError(f"{path} is no manifest ({type(error).__name__})") from error
     return dict(manifest)
 

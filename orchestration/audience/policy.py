@@ -61,6 +61,6 @@ def from_json_text(value: Any) -> Any:
     if isinstance(value, str):
         try:
             return json.loads(value)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"is no JSON: {error}") from error
     return value

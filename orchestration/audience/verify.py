@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from orchestration.audience import ledger
+from orchestration.audience.definition import NAME as PACK_NAME
 from orchestration.audience.files import (
     FILE_MODE,
     data_name,
@@ -22,7 +23,13 @@ from orchestration.audience.files import (
 )
 from orchestration.audience.interface import PackSpec
 from orchestration.audience.manifest import NAME as MANIFEST
-from orchestration.audience.manifest import manifest_key, read_manifest, sign, spec_of
+from orchestration.audience.manifest import (
+    WRONG_SHAPE,
+    manifest_key,
+    read_manifest,
+    sign,
+    spec_of,
+)
 from orchestration.audience.recode import column_list
 from orchestration.audience.rows import broken_classes_sql
 from orchestration.errors import TandemError
@@ -49,16 +56,15 @@ def verify_pack(
     """
     folder = _folder_of(settings, pack, version)
     manifest = read_manifest(folder)
-    checks = [
-        Check(
-            "signature",
-            hmac.compare_digest(sign(manifest, manifest_key(settings)), str(manifest["hmac"])),
-            "hmac of manifest.json",
-        )
-    ]
-    checks += _verify_files(folder, manifest)
-    checks += _verify_ledger(settings, folder, manifest)
-    checks += _verify_rows(folder, manifest)
+    try:
+        signed = sign(manifest, manifest_key(settings)).encode()
+        said = str(manifest["hmac"]).encode("utf-8", "replace")
+        checks = [Check("signature", hmac.compare_digest(signed, said), "hmac of manifest.json")]
+        checks += _verify_files(folder, manifest)
+        checks += _verify_ledger(settings, folder, manifest)
+        checks += _verify_rows(folder, manifest)
+    except WRONG_SHAPE as error:
+        raise TandemError(f"{folder / MANIFEST} is no manifest ({type(error).__name__})") from error
     return folder, checks
 
 
@@ -74,9 +80,14 @@ def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     ]
     for name, said in declared.items():
         path = folder / name
-        same = path.is_file() and (path.stat().st_size, sha256_of(path)) == (
-            said["bytes"],
-            said["sha256"],
+        same = (
+            name in present
+            and path.is_file()
+            and (path.stat().st_size, sha256_of(path))
+            == (
+                said["bytes"],
+                said["sha256"],
+            )
         )
         checks.append(Check(f"bytes of {name}", same))
     modes = [path.name for path in folder.iterdir() if path.stat().st_mode & 0o777 != FILE_MODE]
@@ -121,7 +132,9 @@ def _verify_rows(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     spec = spec_of(manifest, folder)
     stem = folder / data_name(spec)
     names = [column.name for column in spec.columns]
-    connection = duckdb.connect(":memory:")
+    if not all(stem.with_suffix(suffix).is_file() for suffix in (".parquet", ".csv")):
+        return [Check("rows", passed=False, detail="no data files")]
+    connection = duckdb.connect(":memory:", config={"memory_limit": "1GB"})
     try:
         connection.execute(
             f"create table released as select * from read_parquet({literal(f'{stem}.parquet')})"
@@ -180,9 +193,11 @@ def _verify_classes(connection: duckdb.DuckDBPyConnection, spec: PackSpec) -> li
 
 
 def _folder_of(settings: Settings, pack: str, version: int | None) -> Path:
+    if not PACK_NAME.match(pack):
+        raise TandemError(f"{pack[:60]!r} is no name of a pack")
     if version is None:
         home = exports_path(settings) / pack
-        numbers = [int(path.name[1:]) for path in home.glob("v*") if path.name[1:].isdigit()]
+        numbers = [int(path.name[1:]) for path in home.glob("v*") if path.name[1:].isdecimal()]
         if not numbers:
             raise TandemError(f"{pack} has no released version")
         version = max(numbers)

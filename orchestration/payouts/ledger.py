@@ -27,6 +27,8 @@ CANONICAL_TEXT = """
 ROWS = "intermediate.int_payout_ledger_rows"
 LEDGER = "control.payout_ledger"
 
+_ASIDE = {"memory_limit": "1GB"}
+
 What = Literal["order", "hash", "payee", "served", "sum"]
 
 
@@ -184,13 +186,13 @@ def verify(settings: Settings, *, published: bool = False) -> LedgerReport:
     if published:
         if not serving.exists():
             raise TandemError(f"{serving} does not exist yet: run `tandem build` first")
-        with duckdb.connect() as connection:
-            connection.execute(f"attach {literal(serving)} as served (read_only)")
-            table = "served.revenue.payout_ledger"
-            if not _exists(connection, table):
-                raise TandemError(f"{serving} has no payout ledger: run `tandem build` first")
-            broken = _first_broken(connection, table) or _first_wrong_sum(connection)
-            return _report(connection, table, serving, broken)
+        try:
+            return _verify_served(serving)
+        except duckdb.Error as error:
+            # Its own words quote what the file holds.
+            raise TandemError(
+                f"{serving} holds no payout ledger that can be read ({type(error).__name__})"
+            ) from error
     with open_warehouse(settings, read_only=True) as connection:
         if not _exists(connection, LEDGER):
             raise TandemError("the warehouse has no payout ledger: run `tandem build` first")
@@ -204,6 +206,16 @@ def verify(settings: Settings, *, published: bool = False) -> LedgerReport:
         found = [item for item in breaks if item is not None]
         broken = min(found, key=lambda item: item.seq, default=None)
         return _report(connection, LEDGER, settings.warehouse_path, broken)
+
+
+def _verify_served(serving: Path) -> LedgerReport:
+    with duckdb.connect(config=dict(_ASIDE)) as connection:
+        connection.execute(f"attach {literal(serving)} as served (read_only)")
+        table = "served.revenue.payout_ledger"
+        if not _exists(connection, table):
+            raise TandemError(f"{serving} has no payout ledger: run `tandem build` first")
+        broken = _first_broken(connection, table) or _first_wrong_sum(connection)
+        return _report(connection, table, serving, broken)
 
 
 def _report(

@@ -18,6 +18,7 @@ from orchestration.contracts import contracts
 from orchestration.errors import TandemError
 from orchestration.ingest.checks import Clock, quote, typed_sql, verdict_sql
 from orchestration.ingest.lines import csv_lines, csv_record, json_lines, json_record
+from orchestration.plain_yaml import PlainYamlError, require_plain
 
 _CONTRACT = contracts()["commerce/share_policies"]
 _FIELDS = ("source", *(field.name for field in _CONTRACT.fields))
@@ -89,14 +90,18 @@ def _written(path: Path, place: str, record: Any) -> _Written:
     if record.malformed:
         raise TandemError(f"{path}: {place}: malformed")
     if record.unknown:
-        raise TandemError(f"{path}: {place}: {record.unknown[0]}: no such field")
+        raise TandemError(f"{path}: {place}: {record.unknown[0][:60]}: no such field")
     return _Written(place, record.values)
 
 
 def _items(path: Path) -> Iterator[_Written]:
+    text = path.read_text(encoding="utf-8")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        require_plain(text)
+        content = yaml.safe_load(text)
+    except PlainYamlError as error:
+        raise TandemError(f"{path}: {error}") from error
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f"line {mark.line + 1}: " if mark else ""
         raise TandemError(f"{path}: {line}malformed YAML") from error
@@ -110,7 +115,7 @@ def _items(path: Path) -> Iterator[_Written]:
             raise TandemError(f"{path}: {place}: a mapping of fields is wanted")
         unknown = [str(name) for name in item if name not in _CONTRACT_NAMES]
         if unknown:
-            raise TandemError(f"{path}: {place}: {unknown[0]}: no such field")
+            raise TandemError(f"{path}: {place}: {unknown[0][:60]}: no such field")
         values = {name: _text(value) for name, value in item.items() if value not in (None, "")}
         yield _Written(place, values)
 
@@ -121,6 +126,9 @@ _CONTRACT_NAMES = frozenset(field.name for field in _CONTRACT.all_fields)
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, int) and value.bit_length() > 64:
+        # Python refuses to write out thousands of digits; no field holds so many.
+        return "(too large)"
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
