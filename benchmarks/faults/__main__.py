@@ -2,8 +2,9 @@
 
 Builds one clean warehouse, puts each fault in alone at a small and a large rate, and goes through
 the gates until one sees it. `--set NAME` takes `benchmarks/faults/NAME_set.py`; sets are scored
-apart. `--clean` counts false alarms on clean platforms instead. Ends with 1 when a fault was
-missed, came late or could not be put in, or a clean platform raised an alarm.
+apart. `--clean` counts false alarms on clean, growing platforms instead, day by day: the seed of
+`--daily-seed` has a whole build every day, the others one in `--build-every`. Ends with 1 when a
+fault was missed, came late or could not be put in, or a clean platform raised an alarm.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ import tempfile
 import time
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
-from benchmarks.faults.clean import run_clean
+from benchmarks.faults.clean import as_page, run_clean
 from benchmarks.faults.fault import RATES, Fault, Result
-from benchmarks.faults.report import as_json, as_markdown, in_time, scores
+from benchmarks.faults.pages import keep_first_run, page_of
+from benchmarks.faults.report import as_json, in_time, scores
 from benchmarks.faults.run import Bench
 
 
@@ -32,14 +35,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the page here")
     parser.add_argument("--json", type=Path, help="write every result here")
     parser.add_argument("--world", type=Path, help="keep the clean warehouse here")
+    parser.add_argument("--keep-first", action="store_true", help="keep this as the first run")
     parser.add_argument("--deep", action="store_true", help="follow a missed fault to the end")
     parser.add_argument("--clean", action="store_true")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     parser.add_argument("--persons", type=int, default=600)
     parser.add_argument("--days", type=int, default=60)
+    parser.add_argument("--growth", type=float, default=2.0)
+    parser.add_argument("--build-every", type=int, default=7)
+    parser.add_argument("--daily-seed", type=int, default=1)
+    parser.add_argument("--results", type=Path, help="keep each clean seed's outcome here")
     arguments = parser.parse_args()
     if arguments.clean:
-        sys.exit(_clean(arguments.seeds, arguments.persons, arguments.days))
+        sys.exit(_clean(arguments))
     faults = [
         fault for fault in load_set(arguments.set) if fnmatch.fnmatch(fault.id, arguments.only)
     ]
@@ -53,28 +61,27 @@ def main() -> None:
     if arguments.json:
         text = json.dumps(as_json(arguments.set, results), ensure_ascii=False, indent=1)
         arguments.json.write_text(text, encoding="utf-8")
+    if arguments.keep_first:
+        keep_first_run(arguments.set, results, getattr(_module(arguments.set), "REPAIRED", {}))
     if arguments.out:
-        head = (
-            "# Faults\n\nWritten by `python -m benchmarks.faults --out docs/faults.md`. Every kind"
-            " of fault is put alone into a clean simulated warehouse, at a small and at a large"
-            " rate; the first stage that sees it is named. `reported` is what ingestion itself"
-            " names: rejected lines, quarantined files, fields outside the contract. How a gate"
-            " works is in [quality.md](quality.md).\n\n"
-        )
-        arguments.out.write_text(
-            head + as_markdown(arguments.set, results, seconds), encoding="utf-8"
-        )
+        reasons = getattr(_module(arguments.set), "NOT_IN_THE_DATA", {})
+        page = page_of(arguments.set, results, seconds, reasons)
+        arguments.out.write_text(page, encoding="utf-8")
     sys.exit(0 if all(map(in_time, results)) else 1)
 
 
 def load_set(name: str) -> list[Fault]:
     """The faults of `benchmarks/faults/<name>_set.py`. Raises ValueError for ids used twice."""
-    faults: list[Fault] = import_module(f"benchmarks.faults.{name}_set").FAULTS
+    faults: list[Fault] = _module(name).FAULTS
     ids = [fault.id for fault in faults]
     twice = sorted({fault_id for fault_id in ids if ids.count(fault_id) > 1})
     if twice:
         raise ValueError(f"{name}: more than one fault is called {', '.join(twice)}")
     return faults
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"benchmarks.faults.{name}_set")
 
 
 def _tell(result: Result) -> None:
@@ -87,13 +94,23 @@ def _tell(result: Result) -> None:
     )
 
 
-def _clean(seeds: int, persons: int, days: int) -> int:
-    alarms = 0
-    for run in run_clean(seeds, persons, days):
-        alarms += len(run.alarms)
-        print(f"seed {run.seed}: {len(run.alarms)} alarms {', '.join(run.alarms)}")
-        print(f"         meant to warn: {', '.join(run.intended)}", flush=True)
-    return 1 if alarms else 0
+def _clean(arguments: argparse.Namespace) -> int:
+    runs = run_clean(
+        arguments.seeds,
+        arguments.persons,
+        arguments.days,
+        arguments.growth,
+        lambda seed: 1 if seed == arguments.daily_seed else arguments.build_every,
+        lambda line: print(line, flush=True),
+        arguments.results,
+    )
+    if arguments.out:
+        page = as_page(runs, arguments.persons, arguments.days)
+        arguments.out.write_text(page, encoding="utf-8")
+    for run in runs:
+        print(f"seed {run.seed}: {run.seconds:.0f} s, {sum(map(len, run.alarms.values()))} alarms")
+        print(f"  meant to warn: {', '.join(sorted(run.intended))}", flush=True)
+    return 1 if any(run.alarms for run in runs) else 0
 
 
 if __name__ == "__main__":

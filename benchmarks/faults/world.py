@@ -28,6 +28,7 @@ from orchestration.warehouse import open_warehouse, set_key
 from simulator import SimulatorConfig, simulate
 
 KEY = "fault-benchmark-key-0123456789"
+RELEASED_AT = datetime.fromisoformat("2026-06-20 08:00")
 WORLD = SimulatorConfig(persons=600, days=60, seed=7)
 STAGES: tuple[Stage, ...] = ("raw", "staging", "intermediate", "marts")
 
@@ -227,10 +228,11 @@ def _parent(unique_id: str) -> str:
     return ".".join(parts[2:4]) if parts[0] == "source" else parts[2]
 
 
-def plant_packs(connection: duckdb.DuckDBPyConnection) -> None:
+def plant_packs(connection: duckdb.DuckDBPyConnection, released_at: datetime = RELEASED_AT) -> None:
     """Two released packs, one of rows and one of noisy counts, so that their rules can fail."""
     for hour, (pack, mechanism) in enumerate((("seeds", "rows"), ("demand", "noise"))):
-        _release(connection, pack, "rows" if mechanism == "rows" else "noise", hour)
+        now = released_at + timedelta(hours=hour)
+        _release(connection, pack, "rows" if mechanism == "rows" else "noise", now)
     connection.execute(
         """
         insert into control.audience_rows
@@ -253,9 +255,8 @@ def _release(
     connection: duckdb.DuckDBPyConnection,
     pack: str,
     mechanism: Literal["rows", "noise"],
-    hour: int,
+    now: datetime,
 ) -> None:
-    now = datetime.fromisoformat("2026-06-20 08:00") + timedelta(hours=hour)
     is_rows = mechanism == "rows"
     spent = (1.0, 1e-8) if is_rows else (0.2, 0.0)
     request = ledger.Request(
