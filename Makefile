@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 # The matrices here are tiny: BLAS threads only wait for one another.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help install run test test-duckdb2 clients lint format docs clean
+.PHONY: help install run test test-duckdb2 test-spark clients lint format docs clean
 
 help: ## show this help
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,17 @@ test-duckdb2: .clients/duckdb-2.0 ## a whole build and the publish, with DuckDB 
 	PYTHONPATH=$(CURDIR)/.clients/duckdb-2.0 $(BIN)/python -m pytest -q \
 		tests/integration/test_build_cli.py::test_landing_files_become_published_marts \
 		tests/unit/publish tests/integration/test_bi_clients.py
+
+# PySpark is published as a source archive alone, hence no --only-binary here.
+.clients/spark: constraints-spark.txt $(INSTALLED)
+	rm -rf $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
+		--target $@ -r $<
+	@touch $@
+
+test-spark: .clients/spark ## every mart on Spark and on DuckDB, compared row for row (needs Java 17)
+	PYTHONPATH=$(CURDIR)/.clients/spark TANDEM_SPARK_CODEGEN=false TANDEM_SPARK_PARTITIONS=1 \
+		$(BIN)/python -m pytest -q tests/spark
 
 lint: $(INSTALLED) ## formatters, linters and types, changing nothing
 	$(BIN)/ruff format --check .

@@ -86,10 +86,13 @@ def compare_marts(settings: Settings) -> list[Difference]:
 
 def _copy(settings: Settings, home: Path) -> Settings:
     """The same settings over a warehouse that holds what dbt starts from, and nothing else."""
+    if not settings.warehouse_path.exists():
+        raise TandemError(f"{settings.warehouse_path} does not exist yet: run `tandem build` first")
     home.mkdir(parents=True, mode=0o700)
     key = SecretStr(settings.secret_key().decode())
     copy = settings.model_copy(update={"home": home, "key": key})
-    with open_warehouse(settings, read_only=True) as connection:
+    # DuckDB attaches nothing that could be written to a connection that only reads.
+    with open_warehouse(settings) as connection:
         schemas = ", ".join(literal(schema) for schema in _INPUTS)
         tables = connection.execute(
             f"select schema_name, table_name from duckdb_tables() where schema_name in ({schemas})"

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -93,15 +93,19 @@ class _SparkDbt(DbtSession):
     def _held_open(self, command: str) -> Iterator[None]:  # noqa: ARG002
         yield
 
+    def operate(self, macro: str, arguments: Mapping[str, Any]) -> None:
+        """Run a macro as an operation; raises TandemError where it fails."""
+        command = ["run-operation", macro, "--target", TARGET, "--args", json.dumps(arguments)]
+        for item in self._run(command):
+            if str(item.status) != "success":
+                raise TandemError(f"dbt {macro}: {str(item.message or item.status).strip()[:300]}")
 
-def _register(dbt: DbtSession, settings: Settings, tables: Sequence[MirroredTable]) -> None:
+
+def _register(dbt: _SparkDbt, settings: Settings, tables: Sequence[MirroredTable]) -> None:
     names: dict[str, list[str]] = {}
     for table in tables:
         names.setdefault(table.schema, []).append(table.name)
-    arguments = {"root": str(mirror_root(settings)), "tables": names}
-    dbt.invoke(
-        ["run-operation", "register_mirror", "--target", TARGET, "--args", json.dumps(arguments)]
-    )
+    dbt.operate("register_mirror", {"root": str(mirror_root(settings)), "tables": names})
 
 
 def _declare_key(settings: Settings) -> None:
