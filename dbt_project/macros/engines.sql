@@ -9,7 +9,7 @@
             {%- do run_query('drop table if exists ' ~ schema ~ '.' ~ name) -%}
             {%- do run_query(
                 'create table ' ~ schema ~ '.' ~ name ~ " using parquet location '"
-                ~ root ~ '/' ~ schema ~ '/' ~ name ~ "'"
+                ~ root | replace("'", "\\'") ~ '/' ~ schema ~ '/' ~ name ~ "'"
             ) -%}
         {%- endfor -%}
     {%- endfor -%}
@@ -29,6 +29,11 @@
     {%- if raw_strategy != 'rebuild_dates' -%}
         {%- do exceptions.raise_compiler_error(
             'Tandem has no incremental strategy ' ~ raw_strategy ~ ' on Spark, only rebuild_dates'
+        ) -%}
+    {%- endif -%}
+    {%- if load_relation(this) is not none and not should_full_refresh() -%}
+        {%- do exceptions.raise_compiler_error(
+            this ~ ' is rebuilt whole on Spark: run dbt with --full-refresh'
         ) -%}
     {%- endif -%}
     {{ return(raw_strategy) }}

@@ -48,7 +48,9 @@ def mirror(settings: Settings) -> list[MirroredTable]:
     root = mirror_root(settings)
     fresh = root.with_name(f"mirror.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True, mode=0o700)
+    # Spark's own tables come to stand beside the mirror, and nobody else may read those either.
+    fresh.mkdir(parents=True)
+    root.parent.chmod(0o700)
     try:
         with open_warehouse(settings) as connection:
             tables = _columns(connection)

@@ -33,7 +33,7 @@ def test_every_table_is_written_without_what_no_model_reads(settings: Settings) 
     assert written["seeds.currencies"] == 1
     assert {f"raw.{contract.table}" for contract in contracts().values()} <= set(written)
     root = mirror_root(settings)
-    assert root.stat().st_mode & 0o077 == 0
+    assert root.parent.stat().st_mode & 0o077 == 0
     for table in written:
         path = root.joinpath(*table.split(".")) / "part-0.parquet"
         names = duckdb.sql(f"select name from parquet_schema({literal(path)})").fetchall()
