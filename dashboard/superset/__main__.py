@@ -1,0 +1,5 @@
+"""Writes the bundle."""
+
+from dashboard.superset.bundle import main
+
+main()
