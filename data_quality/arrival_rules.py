@@ -203,7 +203,7 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
     ]
     if not optional:
         return
-    # Which fields a record has depends on what kind of record it is.
+    # Which fields a record has depends on who sends it and what kind of record it is.
     kinds = [item.name for item in contract.all_fields if item.required and item.type == "enum"]
     kind = kinds[0] if kinds else "1"
     counts = ", ".join(
@@ -220,7 +220,7 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
         "fields_still_given",
         f"""
         with batch as (
-            select {kind} as kind_of_record, {", ".join([time, *optional])} from {{batch}}
+            select source, {kind} as kind_of_record, {", ".join([time, *optional])} from {{batch}}
         ),
         ends as (
             select max({time}) - interval 7 day as since,
@@ -230,13 +230,13 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
         counted as (
             select count(*) filter (where {time} > since) as n_now,
                 count(*) filter (where {time} <= long_since) as n_before, {counts}
-            from batch, ends group by kind_of_record
+            from batch, ends group by source, kind_of_record
         )
         select 1 from counted where n_now >= 20 and n_before >= 20 and ({lost})
         """,
         (
-            "同类记录一向给出的可选字段，近 7 天仍然给出",
-            "an optional field that records of a kind always had is given in the last 7 days",
+            "同一来源同类记录一向给出的可选字段，近 7 天仍然给出",
+            "an optional field that a source's records of a kind always had is given in 7 days",
         ),
         ["field_lost", "column_renamed"],
         "warning",
