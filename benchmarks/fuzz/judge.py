@@ -21,7 +21,9 @@ from benchmarks.fuzz.strategies import CANARY, Files
 from orchestration.errors import TandemError
 
 SECONDS = 20.0
-"""No input of a fuzz run may take longer; they are all smaller than a megabyte."""
+"""No input of a fuzz run may take more of the processor; they are smaller than a megabyte."""
+WALL_SECONDS = 300.0
+"""And none may sit waiting for longer, on however busy a machine."""
 MEGABYTES = 600
 """No input may make the process grow by more, DuckDB's own buffers included."""
 ERROR_CHARACTERS = 4000
@@ -37,7 +39,10 @@ class _TooLongError(BaseException):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one input ended: `accepted` is False when a declared error refused it."""
+    """How one input ended: `accepted` is False when a declared error refused it.
+
+    `seconds` are of CPU.
+    """
 
     accepted: bool
     seconds: float
@@ -79,23 +84,23 @@ def write(root: Path, files: Files) -> None:
 def _judged(folder: Path, run: Run) -> Outcome:
     said = io.StringIO()
     before = _reset_peak()
-    started = time.monotonic()
+    started = time.process_time()
     error = ""
     accepted = True
     try:
-        with _overheard(said), _deadline(SECONDS):
+        with _overheard(said), _deadline():
             run(folder)
     except FindingError:
         raise
     except TandemError as problem:
         accepted, error = False, str(problem)
     except _TooLongError:
-        raise FindingError(f"still running after {SECONDS:g} s") from None
+        raise FindingError(f"still running after {SECONDS:g} s of CPU") from None
     except BaseException as problem:
         if isinstance(problem, KeyboardInterrupt):
             raise
         raise FindingError(f"{type(problem).__name__}: {str(problem)[:300]}") from problem
-    seconds = time.monotonic() - started
+    seconds = time.process_time() - started
     megabytes = max(_peak() - before, 0) / 1024
     if megabytes > MEGABYTES:
         raise FindingError(f"grew by {megabytes:.0f} MB")
@@ -138,17 +143,24 @@ def _temporary(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _deadline(seconds: float) -> Iterator[None]:
+def _deadline() -> Iterator[None]:
     def ring(_number: int, _frame: FrameType | None) -> None:
         raise _TooLongError
 
-    before: Any = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
+    alarms = (
+        (signal.ITIMER_PROF, signal.SIGPROF, SECONDS),
+        (signal.ITIMER_REAL, signal.SIGALRM, WALL_SECONDS),
+    )
+    before: list[Any] = []
+    for timer, number, seconds in alarms:
+        before.append(signal.signal(number, ring))
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for (timer, number, _), handler in zip(alarms, before, strict=True):
+            signal.setitimer(timer, 0)
+            signal.signal(number, handler)
 
 
 def _reset_peak() -> float:

@@ -44,20 +44,20 @@ def fuzz(
     scratch: Path | None = None,
     keep: Callable[[Files], None] | None = None,
 ) -> tuple[Tally, Files | None]:
-    """Run rounds of inputs until the time is over; the smallest failing input, if there is one.
+    """Run rounds of inputs for so much CPU time; the smallest failing input, if there is one.
 
     `keep` is given each input before it is read: what a process that dies leaves behind.
     """
     tally = Tally(reader.name)
-    deadline = time.monotonic() + seconds
+    deadline = time.process_time() + seconds
     started = time.process_time()
     smallest: Files | None = None
     number = 0
-    while time.monotonic() < deadline and not tally.findings:
+    while time.process_time() < deadline and not tally.findings:
         last: list[tuple[Files, FindingError]] = []
 
         def examine(files: Files, last: list[tuple[Files, FindingError]] = last) -> None:
-            if time.monotonic() > deadline and not last:
+            if time.process_time() > deadline and not last:
                 return
             if keep is not None:
                 keep(files)
