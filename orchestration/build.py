@@ -132,6 +132,8 @@ def open_build(
         journal.require_none(settings)
         sweep(settings)
         shutil.rmtree(_rebuild_home(settings), ignore_errors=True)
+        for leftover in settings.home.glob(f".{settings.warehouse_path.name}.*"):
+            leftover.unlink(missing_ok=True)
         work = _rebuild_settings(settings) if full_refresh else settings
         bring_kept_keys(settings, work)
         with GateWorker() as gates:

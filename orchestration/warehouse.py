@@ -6,12 +6,14 @@ import hashlib
 import os
 import re
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
+from orchestration import durable
 from orchestration.errors import LockedError, TandemError
 from orchestration.settings import Settings
 
@@ -82,6 +84,8 @@ def _connect(settings: Settings, path: Path, read_only: bool) -> duckdb.DuckDBPy
     deadline = time.monotonic() + settings.lock_wait_seconds
     previous_umask = os.umask(0o077)
     try:
+        if not path.exists():
+            _create(path)
         while True:
             try:
                 return duckdb.connect(
@@ -100,6 +104,21 @@ def _connect(settings: Settings, path: Path, read_only: bool) -> duckdb.DuckDBPy
                 raise _cannot_read(path, error) from error
     finally:
         os.umask(previous_umask)
+
+
+def _create(path: Path) -> None:
+    """Put an empty warehouse in place whole: a kill or a second opener must find no half of one."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        duckdb.connect(str(temporary), config={"threads": "1"}).close()
+        try:
+            # A rename would replace what another process has made meanwhile.
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return
+        durable.sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 _DAMAGE = re.compile(r"(?i)corrupt|checksum|not a valid duckdb|read enough bytes|replaying wal")

@@ -52,12 +52,14 @@ class Bench:
     def prepare(self, persons: int, days: int, seed: int) -> None:
         """Build the platform, let the new files arrive, keep the boundaries, measure.
 
-        A folder in which this was done before is taken as it is.
+        A folder in which this was done before is taken as it is, and its chains count.
         """
         kept = self.folder / "bench.pickle"
         if kept.exists():
             world.keep_manifest(self.folder / "base")
             self.lengths, self.saved, self.served, self.loaded = pickle.loads(kept.read_bytes())
+            earlier = self.folder / "chains.pickle"
+            self.chains = pickle.loads(earlier.read_bytes()) if earlier.exists() else []
             return
         base = self.folder / "base"
         hidden = world.land(base, persons, days, seed)
@@ -89,6 +91,7 @@ class Bench:
         home = world.copy_home(self.folder / stage, self.folder / "home")
         settings = world.settings_at(home)
         chain = Chain(stage, by_command=by_command)
+        begun = time.monotonic()
         seconds, steps = self.lengths[stage]
         with watching(home) as seen:
             tries = 0
@@ -125,7 +128,9 @@ class Bench:
                 self._note(chain, "the build after", ended)
             chain.seconds = world.elapsed(started)
         self._compare(chain, settings, seen)
+        chain.whole_seconds = world.elapsed(begun)
         self.chains.append(chain)
+        (self.folder / "chains.pickle").write_bytes(pickle.dumps(self.chains))
         return chain
 
     def _again(self, stage: str, home: Path) -> Path:
@@ -146,10 +151,13 @@ class Bench:
             copy = world.settings_at(world.copy_home(settings.home, self.folder / "again"))
             ended = run(world.stage_work(copy, stage, None), prepare=world.fork_worker)
             self._note(chain, "the ingest after", ended)
-            ended = run(lambda _: state.differences(state.loaded(copy), self.loaded))
+            ended = run(lambda _: state.differences(state.taken_in(copy), self._taken_in()))
             self._note(chain, "the ingest after", ended)
             chain.wrong += ended.result or []
             self._note_list(chain, lambda _: state.broken_rules(copy))
+
+    def _taken_in(self) -> dict[str, tuple[int, int]]:
+        return {name: self.loaded[name] for name in self.loaded if name not in state.POSTED}
 
     def _command(self, chain: Chain, settings: Any) -> None:
         done = subprocess.run(
@@ -224,11 +232,11 @@ def main() -> None:
     with _folder(arguments.folder) as folder:
         bench = Bench(folder, rng)
         bench.prepare(arguments.persons, arguments.days, arguments.seed)
-        for number, (stage, kills) in enumerate(_order(rng, arguments)):
+        for number, (stage, kills) in enumerate(_order(bench, arguments)):
             if world.elapsed(started) > 60 * arguments.minutes:
                 break
             chain = bench.chain(
-                stage, kills, by_command=number % 12 == 11, recovery=number % 4 == 1
+                stage, kills, by_command=number % 12 == 11, recovery=number % 6 == 1
             )
             words = "; ".join(chain.wrong) or "recovered"
             places = " | ".join(item.place for item in chain.kills)
@@ -240,7 +248,7 @@ def main() -> None:
                     seed=arguments.seed,
                     persons=arguments.persons,
                     days=arguments.days,
-                    seconds=world.elapsed(started),
+                    seconds=sum(chain.whole_seconds for chain in bench.chains),
                 )
                 arguments.out.write_text(text, encoding="utf-8")
     total = sum(chain.total for chain in bench.chains)
@@ -259,18 +267,19 @@ def _folder(given: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def _order(rng: random.Random, arguments: argparse.Namespace) -> list[tuple[str, int]]:
-    """Chains of all stages, mixed, so that a run that is cut short has some of each."""
+def _order(bench: Bench, arguments: argparse.Namespace) -> list[tuple[str, int]]:
+    """The chains that are left of all stages, mixed, so that a run cut short has some of each."""
     wanted = {stage: round(arguments.kills * share / 200) for stage, share in SHARES.items()}
     if arguments.only:
         wanted = {arguments.only: arguments.kills}
     chains = []
-    for stage, left in wanted.items():
+    for stage, kills in wanted.items():
+        left = kills - sum(len(chain.kills) for chain in bench.chains if chain.stage == stage)
         chains += [
             (stage, min(left - start, arguments.in_a_row))
             for start in range(0, left, arguments.in_a_row)
         ]
-    rng.shuffle(chains)
+    bench.rng.shuffle(chains)
     return chains
 
 

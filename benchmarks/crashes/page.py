@@ -18,8 +18,8 @@ STAGES = ("ingest", "staging", "intermediate", "marts", "publish", "release")
 class Chain:
     """Some kills in a row on one home, and what the build after them made of it.
 
-    `seconds` is that build's, `looks` how often the reader opened what was served, `by_command`
-    says that the build was a process of its own, Dagster and all.
+    `seconds` is that build's, `whole_seconds` the chain's, `looks` how often the reader opened
+    what was served, `by_command` says that the build was a process of its own, Dagster and all.
     """
 
     stage: str
@@ -27,6 +27,7 @@ class Chain:
     kill_of_recovery: Ended | None = None
     wrong: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    whole_seconds: float = 0.0
     looks: int = 0
     by_command: bool = False
 

@@ -37,12 +37,20 @@ PRIVATE = {
 }
 """Tables of the warehouse that are compared as well, without the clock's times and build ids."""
 
+POSTED = ("control.payout_ledger", "control.payout_payees")
+"""Those of them that a whole build writes, and not an ingest."""
+
 
 def loaded(settings: Settings) -> dict[str, tuple[int, int]]:
     """Table to (rows, sum of the rows' hashes) of raw, quarantine and the ledgers of files."""
     tables = {f"raw.{contract.table}": () for contract in contracts().values()} | PRIVATE
     with open_warehouse(settings, read_only=True) as connection:
         return {name: _digest(connection, name, left) for name, left in tables.items()}
+
+
+def taken_in(settings: Settings) -> dict[str, tuple[int, int]]:
+    """`loaded`, of what an ingest writes."""
+    return {name: found for name, found in loaded(settings).items() if name not in POSTED}
 
 
 def served(home: Path) -> dict[str, tuple[int, int]]:
