@@ -56,30 +56,35 @@ def require_equal(served: Path, output: Path) -> dict[str, int]:
 
     Raises BenchmarkError with the numbers of rows that one side alone has.
     """
-    rows = {}
     with duckdb.connect() as connection:
         connection.execute(f"attach {literal(served)} as served (read_only)")
         connection.execute("use served")
-        for name, query in MARTS.items():
-            columns = [row[0] for row in connection.execute(f"describe {query}").fetchall()]
-            path = output / f"{name}.parquet"
-            files = path / "*.parquet" if path.is_dir() else path
-            rival = f"select {', '.join(columns)} from read_parquet({literal(files)})"
-            found = connection.execute(
-                f"""
-                with ours as ({query}), theirs as ({rival})
-                select
-                    (select count(*) from ours),
-                    (select count(*) from (from ours except all from theirs)),
-                    (select count(*) from (from theirs except all from ours))
-                """
-            ).fetchone()
-            assert found is not None
-            if found[1] or found[2]:
-                raise BenchmarkError(
-                    f"{name}: {found[1]} rows are only in Tandem's, {found[2]} only in {output}"
-                )
-            rows[name] = int(found[0])
+        return require_equal_rows(connection, output)
+
+
+def require_equal_rows(connection: duckdb.DuckDBPyConnection, output: Path) -> dict[str, int]:
+    """The same, on a connection that sees Tandem's marts."""
+    rows = {}
+    for name, query in MARTS.items():
+        columns = [row[0] for row in connection.execute(f"describe {query}").fetchall()]
+        path = output / f"{name}.parquet"
+        files = path / "*.parquet" if path.is_dir() else path
+        rival = f"select {', '.join(columns)} from read_parquet({literal(files)})"
+        found = connection.execute(
+            f"""
+            with ours as ({query}), theirs as ({rival})
+            select
+                (select count(*) from ours),
+                (select count(*) from (from ours except all from theirs)),
+                (select count(*) from (from theirs except all from ours))
+            """
+        ).fetchone()
+        assert found is not None
+        if found[1] or found[2]:
+            raise BenchmarkError(
+                f"{name}: {found[1]} rows are only in Tandem's, {found[2]} only in {output}"
+            )
+        rows[name] = int(found[0])
     return rows
 
 
