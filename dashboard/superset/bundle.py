@@ -65,11 +65,15 @@ def bundle_files(
     }
 
 
-def write_bundle(out: Path, file: Path | None = None, uri: str | None = None) -> Path:
+def write_bundle(
+    out: Path, file: Path | None = None, uri: str | None = None, *, update: bool = False
+) -> Path:
     """Write a zip that Superset imports; equal arguments give equal bytes.
 
     `file` is the published file: it says the currency, and is what the charts will read unless
-    `uri` names another place with the same marts. Raises TandemError when it cannot be read.
+    `uri` names another place with the same marts. With `update` it is one for the API
+    `assets/import`: the import of a dashboard replaces no chart that is already there. Raises
+    TandemError when the file cannot be read.
     """
     currency, exponent = "CNY", 2
     if file is not None:
@@ -79,6 +83,8 @@ def write_bundle(out: Path, file: Path | None = None, uri: str | None = None) ->
                 currency, exponent = about["reporting_currency"], about["currency_exponent"]
         uri = uri or f"duckdb:///{file.absolute()}"
     files = bundle_files(uri or f"duckdb:///{PLACE}", currency, exponent)
+    if update:
+        files["metadata.yaml"] = files["metadata.yaml"].replace("type: Dashboard", "type: assets")
     out.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bundle:
         for name in sorted(files):
@@ -96,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, help="the zip to write")
     parser.add_argument("--file", type=Path, help="the published marts.duckdb that it will read")
     parser.add_argument("--uri", help="a SQLAlchemy URI with the same marts, as of PostgreSQL")
+    parser.add_argument("--update", action="store_true", help="make it for api/v1/assets/import")
     parser.add_argument("--keep", action="store_true", help="write dashboard/superset/bundle anew")
     given = parser.parse_args(arguments)
     if given.keep:
@@ -106,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     elif given.out is None:
         parser.error("give --out")
     else:
-        sys.stdout.write(f"{write_bundle(given.out, given.file, given.uri)}\n")
+        sys.stdout.write(f"{write_bundle(given.out, given.file, given.uri, update=given.update)}\n")
 
 
 def _id(*names: str) -> str:
@@ -170,7 +177,13 @@ def _dataset(
         "always_filter_main_dttm": False,
         "uuid": _id("dataset", dataset.table),
         "metrics": [_metric(metric, currency, exponent) for metric in dataset.metrics],
-        "columns": [_column(column) for column in contract["columns"]],
+        "columns": [
+            *(_column(column) for column in contract["columns"]),
+            *(
+                _column(_computed(name)) | {"expression": sql}
+                for name, sql in dataset.computed.items()
+            ),
+        ],
         "version": "1.0.0",
         "database_uuid": _id("database"),
     }
@@ -211,6 +224,10 @@ def _column(column: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _computed(name: str) -> dict[str, str]:
+    return {"name": name, "data_type": "varchar", "description": "Computed for a chart."}
+
+
 def _chart(chart: Chart, units: Mapping[str, str]) -> dict[str, Any]:
     return {
         "slice_name": chart.title,
@@ -228,7 +245,11 @@ def _chart(chart: Chart, units: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _params(chart: Chart, units: Mapping[str, str]) -> dict[str, Any]:
-    filters = [_filter(chart.name, column, value) for column, value in chart.where.items()]
+    filters = [
+        _filter(chart.name, column, value, operator)
+        for operator, values in (("==", chart.where), ("!=", chart.without))
+        for column, value in values.items()
+    ]
     params: dict[str, Any] = {
         "viz_type": chart.kind,
         "adhoc_filters": filters,
@@ -292,7 +313,10 @@ def _params(chart: Chart, units: Mapping[str, str]) -> dict[str, Any]:
             "all_columns": list(chart.columns),
             "order_by_cols": [json.dumps([chart.columns[0], True])],
             "table_timestamp_format": "smart_date",
-            "server_page_length": 10,
+            "show_cell_bars": False,
+            "column_config": {
+                name: {"d3NumberFormat": form} for name, form in chart.formats.items()
+            },
             "page_length": 10,
         }
     else:
@@ -308,12 +332,12 @@ def _params(chart: Chart, units: Mapping[str, str]) -> dict[str, Any]:
     return params | dict(chart.params)
 
 
-def _filter(chart: str, column: str, value: Any) -> dict[str, Any]:
+def _filter(chart: str, column: str, value: Any, operator: str) -> dict[str, Any]:
     return {
         "expressionType": "SIMPLE",
         "subject": column,
-        "operator": "==",
-        "operatorId": "EQUALS",
+        "operator": operator,
+        "operatorId": "EQUALS" if operator == "==" else "NOT_EQUALS",
         "comparator": value,
         "clause": "WHERE",
         "sqlExpression": None,

@@ -24,19 +24,23 @@ class Metric:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A mart with the metrics that charts use of it; `time` is its main column of time."""
+    """A mart with the metrics that charts use of it; `time` is its main column of time.
+
+    `computed` are columns that the mart does not have, name to SQL.
+    """
 
     table: str
     metrics: tuple[Metric, ...]
     time: str | None = None
+    computed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Chart:
     """A chart of one mart.
 
-    `where` are equalities that every row must hold (True and False included); `params` are
-    Superset's own, on top of those that its kind gets.
+    `where` are values that every row must have, `without` values that none may have; `formats`
+    are those of a table's columns; `params` are Superset's own, on top of what its kind gets.
     """
 
     name: str
@@ -47,6 +51,8 @@ class Chart:
     x: str | None = None
     by: tuple[str, ...] = ()
     where: Mapping[str, Any] = field(default_factory=dict)
+    without: Mapping[str, Any] = field(default_factory=dict)
+    formats: Mapping[str, str] = field(default_factory=dict)
     columns: tuple[str, ...] = ()
     grain: str = "P1D"
     width: int = 6
@@ -121,6 +127,11 @@ DATASETS = (
                 "decimal",
             ),
         ),
+        computed={
+            # Axes sort by name.
+            "band": "case hour_band when 'night' then '1 night' when 'morning' then '2 morning' "
+            "when 'afternoon' then '3 afternoon' else '4 evening' end"
+        },
     ),
     Dataset(
         "engagement.broadcast_funnel",
@@ -334,10 +345,11 @@ TABS = (
                     "heatmap_v2",
                     "engagement.scenarios",
                     ("interactions_per_group_day",),
-                    x="hour_band",
+                    x="band",
                     by=("day_type",),
                     where={"group_kind": "*"},
                     width=4,
+                    params={"left_margin": 30},
                     words="Interactions per group and day: long and short kinds of days compare.",
                 ),
                 Chart(
@@ -418,6 +430,7 @@ TABS = (
                     "revenue.group_arpu_monthly",
                     ("net_revenue", "arpu"),
                     by=("source", "group_id"),
+                    without={"group_id": "(none)"},
                     width=4,
                     words="ARPU: net revenue over mean members, summed over months.",
                 ),
@@ -445,6 +458,7 @@ TABS = (
                     "table",
                     "engagement.experiment_health",
                     columns=("experiment_id", "units", "srm_p", "contaminated", "is_valid"),
+                    formats={"srm_p": ".4f"},
                     width=5,
                     words="Look here first: a ratio that does not fit, or groups that leak.",
                 ),
@@ -457,8 +471,11 @@ TABS = (
                         *("experiment_id", "metric", "variant", "units", "mean"),
                         *("difference", "ci_low", "ci_high", "p_holm"),
                     ),
+                    formats=dict.fromkeys(
+                        ("mean", "difference", "ci_low", "ci_high", "p_holm"), ",.4~r"
+                    ),
                     width=7,
-                    words="95 % intervals; p-values corrected for many metrics (Holm).",
+                    words="95 % intervals, p-values by Holm; revenue is in minor units.",
                 ),
             ),
             (

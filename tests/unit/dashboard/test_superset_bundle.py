@@ -85,7 +85,8 @@ def test_datasets_are_the_contracts_tables_and_their_metrics_run(
     tables = contract_tables()
     for dataset in part(bundle, "datasets"):
         table = f"{dataset['schema']}.{dataset['table_name']}"
-        assert [(c["column_name"], c["type"].lower()) for c in dataset["columns"]] == tables[table]
+        own = [column for column in dataset["columns"] if column["expression"] is None]
+        assert [(c["column_name"], c["type"].lower()) for c in own] == tables[table]
         timed = {c["column_name"] for c in dataset["columns"] if c["is_dttm"]}
         assert dataset["main_dttm_col"] in timed | {None}
         for metric in dataset["metrics"]:
@@ -107,15 +108,16 @@ def test_charts_ask_for_what_their_dataset_has(
         groups = params.get("groupby", [])
         groups = [groups] if isinstance(groups, str) else [*groups]
         groups += [params["x_axis"]] if "x_axis" in params else []
-        columns = {column["column_name"] for column in dataset["columns"]}
+        columns = {c["column_name"]: c["expression"] for c in dataset["columns"]}
         named = {*groups, *params.get("all_columns", [])}
         named |= {item["subject"] for item in params["adhoc_filters"]}
         named |= {json.loads(item)[0] for item in params.get("order_by_cols", [])}
-        assert named <= columns, chart["slice_name"]
+        assert named <= set(columns), chart["slice_name"]
+        groups = [columns[name] or name for name in groups]
         assert asked or params["all_columns"]
         selected = [*groups, *(expressions[name] for name in asked), *params.get("all_columns", [])]
         tests = " and ".join(
-            f"{item['subject']} = {_literal(item['comparator'])}"
+            f"{item['subject']} {item['operator']} {_literal(item['comparator'])}"
             for item in params["adhoc_filters"]
         )
         marts.execute(
@@ -174,6 +176,9 @@ def test_the_zip_names_the_file_and_its_currency(tmp_path: Path) -> None:
         found = yaml.safe_load(bundle.read("tandem_dashboard/databases/Tandem.yaml"))
     assert found["sqlalchemy_uri"] == "postgresql://bi_reader@db/marts"
     assert "engine_params" not in found["extra"]
+    update = write_bundle(tmp_path / "u.zip", update=True)
+    with zipfile.ZipFile(update) as bundle:
+        assert b"type: assets" in bundle.read("tandem_dashboard/metadata.yaml")
     with pytest.raises(TandemError, match="cannot read"):
         write_bundle(tmp_path / "d.zip", tmp_path / "missing.duckdb")
     with pytest.raises(SystemExit):
