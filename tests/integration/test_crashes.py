@@ -126,6 +126,23 @@ def test_two_ingests_at_once_take_each_file_once(tmp_path: Path) -> None:
     assert sum(1 for _ in counts(settings)) == 4
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "jsonl.zst", "csv", "parquet"])
+def test_a_landing_file_that_was_cut_short_is_taken_when_it_comes_whole(
+    tmp_path: Path, kind: str
+) -> None:
+    calm, cut = settings_at(tmp_path / "calm"), settings_at(tmp_path / "cut")
+    whole = WRITERS[kind]([landed_event(n, topic="t") for n in range(50)])
+    put(calm, EVENTS, f"f.{kind}", whole)
+    put(cut, EVENTS, f"f.{kind}", whole[: len(whole) // 2])
+    put(cut, EVENTS, f"g.{kind}", bytes(len(whole)))
+    ingest(cut)
+    put(cut, EVENTS, f"f.{kind}", whole)
+    (cut.landing_path / EVENTS / f"g.{kind}").unlink()
+    for settings in (calm, cut):
+        ingest(settings)
+    assert rows(cut, EVENTS) == rows(calm, EVENTS)
+
+
 def _spoil(path: Path, how: str) -> None:
     size = path.stat().st_size
     if how == "empty":
