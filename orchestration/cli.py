@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestration.errors import TandemError
-from orchestration.terminal import shown, shown_lines
+from orchestration.terminal import is_broken, shown, shown_lines
 
 if TYPE_CHECKING:
     from orchestration.erasure.receipts import Erasure
@@ -50,6 +50,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 
 def main() -> None:
     """Run `tandem`; a TandemError becomes one message and its exit code."""
+    if any(map(is_broken, sys.argv[1:])):
+        _complain("an argument holds bytes that are no UTF-8")
+        sys.exit(2)
     try:
         app()
     except TandemError as error:

@@ -21,5 +21,10 @@ def shown_lines(text: str) -> str:
     return "\n  ".join(shown(line) for line in text.split("\n"))
 
 
+def is_broken(text: str) -> bool:
+    """Whether the text came from bytes that are no UTF-8, which no other program would take."""
+    return any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
 def _escape(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape", "surrogatepass").decode("ascii")

@@ -206,7 +206,8 @@ def _csv(draw: Draw, data: bytes) -> bytes:
             more = draw(st.sampled_from([10, 20_000]))
             rows[0] += [f"column {number}" for number in range(more)]
         case _:
-            return data + b'x,"' + b"y,\n" * draw(st.integers(0, 50))
+            more_lines: bytes = b"y,\n" * draw(st.integers(0, 50))
+            return data + b'x,"' + more_lines
     text = io.StringIO(newline="")
     csv.writer(text).writerows(rows)
     return text.getvalue().encode()

@@ -19,7 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from orchestration.connectors.base import Connector, Conversion, ConversionError, why_broken
+from orchestration.connectors.base import Connector, Conversion, ConversionError, why_broken, word
 from orchestration.connectors.reading import (
     Counting,
     Json,
@@ -323,9 +323,9 @@ class _Backup:
                     continue
                 if line.rstrip(b"\r\n") == b"\\.":
                     if count and rows:
-                        conversion.read(table, rows)
+                        conversion.read(word(table), rows)
                         if table not in used:
-                            conversion.leave_out(table, "no log holds this table", rows)
+                            conversion.leave_out(word(table), "no log holds this table", rows)
                     table = ""
                     continue
                 rows += 1
@@ -333,7 +333,7 @@ class _Backup:
                     with shape(conversion, f"dump line {number}: {table}", "Discourse"):
                         handle(dict(zip(columns, _cells(line), strict=True)))
         if table:
-            raise ConversionError(f"{self.path}: the dump ends inside the table {table}")
+            raise ConversionError(f"{self.path}: the dump ends inside the table {word(table)}")
         return tables
 
     @contextmanager

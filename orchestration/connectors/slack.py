@@ -283,12 +283,14 @@ class _Workspace:
                 self.finish_user(user_id, user)
         self.write_bots()
         for stem, name in sorted(tops.items()):
-            for _ in self.entries(name, stem):
-                self.conversion.leave_out(stem, "no log holds them")
+            for _ in self.entries(name, word(stem)):
+                self.conversion.leave_out(word(stem), "no log holds them")
         for folder, names in folders.items():
             for name in names:
                 for _ in self.entries(name, "messages"):
-                    self.conversion.leave_out("messages", f"no channel is listed for {folder}/")
+                    self.conversion.leave_out(
+                        "messages", f"no channel is listed for {word(folder)}/"
+                    )
 
     @contextmanager
     def shape(self, place: str) -> Iterator[None]:

@@ -219,8 +219,8 @@ class _Export:
             elif cursor.peek() in (b"{", b"["):
                 conversion = self.conversion
                 records = cursor.skip()
-                conversion.read(key, records)
-                conversion.leave_out(key, "no list that Telegram is known to write", records)
+                conversion.read(word(key), records)
+                conversion.leave_out(word(key), "no list that Telegram is known to write", records)
             else:
                 head[key] = cursor.value()
         cursor.end()

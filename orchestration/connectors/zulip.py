@@ -27,6 +27,7 @@ from orchestration.connectors.base import (
     Conversion,
     ConversionError,
     why_broken,
+    word,
 )
 from orchestration.connectors.chats import ONLY_LINK, kind_of_file, utc_time
 from orchestration.connectors.json_cursor import JsonCursor
@@ -196,8 +197,8 @@ class _Realm:
                 yield table, rows
                 left = sum(1 for _ in rows)
                 if left:
-                    self.conversion.read(table, left)
-                    self.conversion.leave_out(table, "no log holds them", left)
+                    self.conversion.read(word(table), left)
+                    self.conversion.leave_out(word(table), "no log holds them", left)
             cursor.end()
 
     def read_realm(self, path: Path) -> None:
