@@ -24,7 +24,7 @@ from tests.support import fill_raw, test_settings
 MISSING = missing_requirement()
 pytestmark = [
     pytest.mark.skipif(MISSING is not None, reason=str(MISSING)),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
 ]
 # Of one start, so that the worlds share their dates.
 SEEDS = (0, 5, 10)
