@@ -88,6 +88,16 @@ def engine(settings: Settings) -> Iterator[sa.Engine]:
     engine.dispose()
 
 
+@pytest.fixture(scope="module")
+def tables(engine: sa.Engine) -> dict[str, sa.Table]:
+    """Every mart, reflected."""
+    return {
+        name: sa.Table(table, sa.MetaData(), schema=schema, autoload_with=engine)
+        for name in ROWS
+        for schema, table in [name.split(".")]
+    }
+
+
 @pytest.mark.parametrize("name", ["duckdb", "pandas", "polars", "pyarrow"])
 def test_the_guide_s_examples_run(settings: Settings, name: str) -> None:
     assert documented(name, settings)["answer"] == 70
@@ -117,33 +127,29 @@ def test_duckdb_of_any_version_reads_the_same_figures(settings: Settings, versio
     assert not settings.serving_path.with_name("marts.duckdb.csv").exists()
 
 
-def test_sqlalchemy_reflects_schemas_columns_types_and_words(engine: sa.Engine) -> None:
+def test_sqlalchemy_reflects_schemas_columns_types_and_words(
+    engine: sa.Engine, tables: dict[str, sa.Table]
+) -> None:
     inspector = sa.inspect(engine)
     schemas = {name.split(".")[-1].strip('"') for name in inspector.get_schema_names()}
     assert {"dim", "users", "engagement", "revenue", "quality"} <= schemas
     for mart in mart_tables():
         assert mart.name in inspector.get_table_names(schema=mart.schema)
-        table = sa.Table(mart.name, sa.MetaData(), schema=mart.schema, autoload_with=engine)
+        table = tables[mart.full_name]
         declared = column_types(mart.full_name)
         assert [column.name for column in table.columns] == list(declared)
         for column in table.columns:
             kind = declared[column.name]
             assert isinstance(column.type, TYPES[kind]), (mart.full_name, column.name)
             assert column.comment == mart.columns[column.name], (mart.full_name, column.name)
-        assert inspector.get_table_comment(mart.name, mart.schema)["text"] == mart.description
+        assert table.comment == mart.description
 
 
-def test_sqlalchemy_s_own_queries_give_the_same_figures(engine: sa.Engine) -> None:
-    made = {}
+def test_sqlalchemy_s_own_queries_give_the_same_figures(
+    engine: sa.Engine, tables: dict[str, sa.Table]
+) -> None:
     with engine.connect() as connection:
-        answers = []
-        for figure in FIGURES:
-            if figure.table not in made:
-                schema, name = figure.table.split(".")
-                made[figure.table] = sa.Table(
-                    name, sa.MetaData(), schema=schema, autoload_with=engine
-                )
-            answers.append(connection.scalar(_select(made[figure.table], figure)))
+        answers = [connection.scalar(_select(tables[figure.table], figure)) for figure in FIGURES]
     assert [plain(answer) for answer in answers] == EXPECTED
 
 
