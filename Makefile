@@ -36,6 +36,8 @@ clients: .clients/duckdb-1.4 .clients/duckdb-2.0 ## the other versions of DuckDB
 	@touch $@
 
 test-duckdb2: .clients/duckdb-2.0 ## a whole build and the publish, with DuckDB 2.0 in place of 1.5
+	PYTHONPATH=$(CURDIR)/.clients/duckdb-2.0 $(BIN)/python -c \
+		"import duckdb; assert duckdb.__version__.startswith('2.'), duckdb.__version__"
 	PYTHONPATH=$(CURDIR)/.clients/duckdb-2.0 $(BIN)/python -m pytest -q \
 		tests/integration/test_build_cli.py::test_landing_files_become_published_marts \
 		tests/unit/publish tests/integration/test_bi_clients.py

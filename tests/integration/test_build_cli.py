@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -37,6 +38,8 @@ def tandem(home: Path, *arguments: str, **extra: str) -> subprocess.CompletedPro
         "TANDEM_KEY": KEY,
         "TANDEM_LOCK_WAIT_SECONDS": "0.5",
     }
+    # `make test-duckdb2` puts another DuckDB in front.
+    environment |= {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
     return subprocess.run(
         [sys.executable, "-m", "orchestration.cli", *arguments],
         cwd=ROOT,
