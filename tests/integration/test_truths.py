@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import duckdb
 import pytest
 
+from benchmarks.rivals import pandas_pipeline, polars_pipeline, require_equal_rows
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
 from simulator import SimulatorConfig, simulate
@@ -22,6 +24,7 @@ CONFIG = SimulatorConfig(persons=1200, days=75, seed=11)
 MARTS = (
     "+retention +tier_history +daily_performance +contents +identities +group_overlap"
     " +ltv_calibration +pack_uplift +experiment_results +experiment_health"
+    " +daily_active +group_daily +fqn:tandem.marts.revenue.daily"
 )
 # Merged and erased persons have no single true tier.
 OWNERS = """
@@ -336,6 +339,23 @@ def test_packs_bring_the_members_that_they_are_known_to_bring(
             # A dozen groups cannot tell more of the cost than that it is inside.
             assert low < difference < high
     assert a_group["pack-1", "pack"] > a_group["pack-1", "holdout"]
+
+
+@pytest.mark.parametrize("rival", [pandas_pipeline.run, polars_pipeline.run])
+def test_what_one_would_write_instead_finds_the_same_rows(
+    rival: Callable[[Path, Path], dict[str, int]],
+    built: duckdb.DuckDBPyConnection,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DAGSTER_DISABLE_TELEMETRY", "1")
+    (warehouse,) = built.execute(
+        "select path from duckdb_databases() where path like '%warehouse%'"
+    ).fetchone() or ("",)
+    rows = rival(Path(warehouse).parent / "landing", tmp_path)
+    equal = require_equal_rows(built, tmp_path)
+    assert rows == equal
+    assert all(equal.values())
 
 
 def _row(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[int, ...]:
