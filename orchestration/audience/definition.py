@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from orchestration.errors import TandemError
+from orchestration.plain_yaml import PlainYamlError, require_plain
 
 MAX_BYTES = 256 * 1024
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}\Z")
@@ -49,16 +50,13 @@ class Definition:
         if len(text) > MAX_BYTES:
             raise SpecError([f"{self.path}: larger than {MAX_BYTES // 1024} KiB"])
         try:
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
-                if isinstance(event, yaml.AliasEvent):
-                    line = event.start_mark.line + 1 if event.start_mark else 1
-                    raise SpecError([f"{self.path}:{line}: no aliases: write it out"])
+            require_plain(text)
             root = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-            mark = getattr(error, "problem_mark", None)
-            line = mark.line + 1 if mark else 1
-            why = getattr(error, "problem", None) or "is no YAML"
-            raise SpecError([f"{self.path}:{line}: {why}"]) from error
+        except PlainYamlError as error:
+            raise SpecError([f"{self.path}:{error.line}: {error.reason}"]) from error
+        except yaml.YAMLError as error:
+            # Two documents in one file, which only composing sees.
+            raise SpecError([f"{self.path}:1: is no single YAML document"]) from error
         if root is None:
             raise SpecError([f"{self.path}:1: empty"])
         return root
