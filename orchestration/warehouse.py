@@ -116,6 +116,9 @@ def _create(path: Path) -> None:
             path.hardlink_to(temporary)
         except FileExistsError:
             return
+        except OSError:
+            # A file system without hard links.
+            temporary.replace(path)
         durable.sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
