@@ -12,11 +12,11 @@ from orchestration.audience.interface import AttackContext, AttackResult
 from orchestration.audience.release import build_pack, expire_packs
 from orchestration.audience.spec import find_packs
 from orchestration.defs.gates import SERVED
-from orchestration.defs.resources import OWNERS, POOL
+from orchestration.defs.resources import EXPORTS, OWNERS, POOL
 from orchestration.errors import TandemError
 from orchestration.settings import Settings, load_settings
 
-GROUP = "exports"
+FOLDER = "exports"
 CHECK = "attacks"
 INPUTS = (SERVED, *(dg.AssetKey(table.split(".")) for table in sorted({PERSONS, WEEKS, *JOINED})))
 """What any definition can read, and the publish after which it may be read."""
@@ -46,8 +46,10 @@ def audience_job(settings: Settings) -> list[UnresolvedAssetJobDefinition]:
             dg.AssetSelection.assets(*packs),
             description=(
                 "Build, attack and release audience packs. A release spends budget; the same "
-                "definition on the same data is returned free."
+                "definition on the same data is returned free. | "
+                "构建、攻击测试并发布人群包。发布消耗隐私预算；同一定义与数据可免费取回。"
             ),
+            tags={"tandem/writes": "exports"},
         )
     ]
 
@@ -55,7 +57,11 @@ def audience_job(settings: Settings) -> list[UnresolvedAssetJobDefinition]:
 def expiry_job() -> dg.JobDefinition:
     """`audience_expiry`: one step that removes what expired, as `tandem audience expire` does."""
 
-    @dg.op(pool=POOL, out=dg.Out(dg.Nothing))
+    @dg.op(
+        pool=POOL,
+        out=dg.Out(dg.Nothing),
+        description="As `tandem audience expire` does. | 同 `tandem audience expire`。",
+    )
     def remove_expired_packs(context: dg.OpExecutionContext) -> None:
         try:
             ended = expire_packs(load_settings())
@@ -66,7 +72,8 @@ def expiry_job() -> dg.JobDefinition:
 
     @dg.job(
         name="audience_expiry",
-        description="Remove every released pack whose time is over.",
+        description="Remove every released pack whose time is over. | 移除全部已到期的人群包。",
+        tags={"tandem/writes": "exports"},
         executor_def=dg.in_process_executor,
     )
     def audience_expiry() -> None:
@@ -82,7 +89,8 @@ def expiry_schedule(settings: Settings) -> dg.ScheduleDefinition:
         job_name="audience_expiry",
         cron_schedule="30 4 * * *",
         execution_timezone=settings.timezone,
-        description="Removes what expired, each day.",
+        description="Removes what expired, each day at 04:30. | 每日 04:30 移除已到期的人群包。",
+        tags={"tandem/writes": "exports"},
     )
 
 
@@ -106,7 +114,7 @@ def check_result(
 
 
 def _asset(name: str) -> dg.AssetsDefinition:
-    key = dg.AssetKey([GROUP, name])
+    key = dg.AssetKey([FOLDER, name])
 
     @dg.multi_asset(
         name=f"exports__{name}",
@@ -114,10 +122,14 @@ def _asset(name: str) -> dg.AssetsDefinition:
             dg.AssetSpec(
                 key,
                 deps=INPUTS,
-                description=f"The audience pack {name}: its last released version.",
-                group_name=GROUP,
-                kinds={"parquet"},
+                description=(
+                    f"The audience pack {name}: its last released version. | "
+                    f"人群包 {name}：最近发布的版本。"
+                ),
+                group_name=EXPORTS,
+                kinds={"parquet", "python"},
                 owners=OWNERS,
+                tags={"tandem/access": "released"},
             )
         ],
         check_specs=[
@@ -125,7 +137,10 @@ def _asset(name: str) -> dg.AssetsDefinition:
                 CHECK,
                 asset=key,
                 blocking=True,
-                description="Every attack of the gate | 发布前的全部攻击测试",
+                description=(
+                    "Guards the people in the pack: every attack of the gate has to fail before "
+                    "a version is released. | 保护包内人员：发布前全部攻击必须失败。"
+                ),
             )
         ],
         pool=POOL,

@@ -1,6 +1,6 @@
 """A stage's rules over one table as one asset check; a critical rule blocks what comes after."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import dagster as dg
@@ -22,17 +22,16 @@ def checks() -> list[dg.AssetChecksDefinition]:
 def check_specs(stage: Stage) -> list[dg.AssetCheckSpec]:
     """One check a table: a check costs Dagster three events, and a table has up to twenty rules.
 
-    Its description names the rules; it blocks if one of them is critical.
+    Its description says what the rules guard; it blocks if one of them is critical.
     """
     specs = []
     for table, rules in _by_table(list_expectations(stage)).items():
-        names = ", ".join(rule.name for rule in rules)
         specs.append(
             dg.AssetCheckSpec(
                 check_name(stage, table),
                 asset=asset_key(stage, table),
                 blocking=any(rule.blocking for rule in rules),
-                description=f"{len(rules)} rules | {len(rules)} 条规则: {names}",
+                description=_what_is_guarded(rules),
                 metadata={
                     "rules": len(rules),
                     "critical": sum(rule.blocking for rule in rules),
@@ -52,7 +51,12 @@ def check_results(stage: str, outcomes: Iterable[Outcome]) -> Iterator[dg.AssetC
             asset_key=asset_key(stage, table),
             check_name=check_name(stage, table),
             severity=dg.AssetCheckSeverity.ERROR if blocks else dg.AssetCheckSeverity.WARN,
-            metadata={"rules": len(judged), "failed": len(failed)}
+            metadata={
+                "rules": len(judged),
+                "passed": len(judged) - len(failed),
+                "warnings": sum(outcome.severity != "critical" for outcome in failed),
+                "critical_failed": sum(outcome.severity == "critical" for outcome in failed),
+            }
             | {
                 f"{outcome.severity}: {outcome.expectation}": outcome.observed for outcome in failed
             },
@@ -67,6 +71,23 @@ def asset_key(stage: str, table: str) -> dg.AssetKey:
 def check_name(stage: str, table: str) -> str:
     """Unique among the asset's checks: the published file has one for each of its tables."""
     return table.replace(".", "__") if stage == "export" else "gate"
+
+
+def _what_is_guarded(rules: Sequence[CheckSpec]) -> str:
+    """What each rule says in both languages, those that stop the build first."""
+    stops = [rule for rule in rules if rule.blocking]
+    warns = [rule for rule in rules if not rule.blocking]
+    english = [
+        f"{words}: {'; '.join(rule.description_en.rstrip('.') for rule in found)}."
+        for words, found in (("Stops what follows", stops), ("Warns", warns))
+        if found
+    ]
+    chinese = [
+        f"{words}：{'；'.join(rule.description_zh.rstrip('。') for rule in found)}。"
+        for words, found in (("不满足则阻断", stops), ("不满足则提醒", warns))
+        if found
+    ]
+    return f"{' '.join(english)} | {''.join(chinese)}"
 
 
 _Ruled = TypeVar("_Ruled", CheckSpec, Outcome)
@@ -85,6 +106,10 @@ def _gate(stage: Stage) -> dg.AssetChecksDefinition:
 
     @dg.multi_asset_check(
         name=f"gate_{stage}",
+        description=(
+            f"Great Expectations judges every table of {stage}; a critical rule stops what "
+            f"follows. | Great Expectations 检查 {stage} 的每张表；关键规则不过则阻断后续。"
+        ),
         specs=specs,
         required_resource_keys={"build"},
         pool=POOL,

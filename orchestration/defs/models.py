@@ -10,7 +10,7 @@ import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
 from orchestration.build import run_layer
-from orchestration.defs.resources import OWNERS, POOL, the_build
+from orchestration.defs.resources import OWNERS, POOL, SEEDS, layer_group, the_build
 from orchestration.plan import LAYERS
 from orchestration.transform import NodeResult
 from orchestration.warehouse import open_warehouse
@@ -32,14 +32,29 @@ class Translator(DagsterDbtTranslator):
             TESTS,
             asset=asset_spec.key,
             blocking=True,
-            description="Every dbt data test of this model. | 此模型的全部 dbt 数据测试。",
+            description=(
+                "Guards the model's promises: its keys are unique, its columns have the values "
+                "that its contract names, its sums agree. Stops what follows. | "
+                "守护模型的承诺：主键唯一、取值合规、合计一致；不通过则阻断后续。"
+            ),
         )
 
     def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
-        """The layer; seeds have a group of their own."""
+        """The layer, and of a mart its schema; seeds have a group of their own."""
         if dbt_resource_props["resource_type"] == "seed":
-            return "seeds"
-        return str(dbt_resource_props["fqn"][1])
+            return SEEDS
+        return layer_group(dbt_resource_props["fqn"][1], dbt_resource_props["schema"])
+
+    def get_tags(self, dbt_resource_props: Mapping[str, Any]) -> Mapping[str, str]:
+        """The layer, and whether readers see it."""
+        is_seed = dbt_resource_props["resource_type"] == "seed"
+        layer = "seeds" if is_seed else str(dbt_resource_props["fqn"][1])
+        access = "published" if layer == "marts" else "private"
+        return {
+            **super().get_tags(dbt_resource_props),
+            "tandem/layer": layer,
+            "tandem/access": access,
+        }
 
     def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> Sequence[str] | None:
         """The owners that dbt names, else the team's."""

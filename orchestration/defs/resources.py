@@ -14,6 +14,21 @@ from orchestration.settings import Settings, load_settings
 POOL = "warehouse"
 FULL_REFRESH_TAG = "tandem/full_refresh"
 OWNERS = ("team:data-engineering",)
+# Numbered, so that lists of groups stand in the order of the data's way.
+RAW, CONTROL, SEEDS, SERVING, EXPORTS = (
+    "1_raw",
+    "2_control",
+    "3_seeds",
+    "7_serving",
+    "8_exports",
+)
+
+
+def layer_group(layer: str, schema: str) -> str:
+    """The group of a dbt model: its layer, and of a mart its schema."""
+    groups = {"staging": "4_staging", "intermediate": "5_intermediate"}
+    return groups.get(layer, f"6_marts_{schema}")
+
 
 # Granularity `run`: two runs never take turns on the warehouse step by step.
 INSTANCE_CONFIG = """\

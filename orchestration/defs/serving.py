@@ -6,14 +6,15 @@ from typing import Any
 import dagster as dg
 
 from dashboard import write_site
-from orchestration.build import run_publish, run_report
+from orchestration.build import Build, run_publish, run_report
 from orchestration.defs import gates
-from orchestration.defs.raw import FRESHNESS
-from orchestration.defs.resources import OWNERS, POOL, the_build
+from orchestration.defs.raw import FRESHNESS, PRIVATE
+from orchestration.defs.resources import OWNERS, POOL, SERVING, the_build
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
 from orchestration.transform import read_manifest
 
+PUBLISHED = {"tandem/access": "published"}
 SERVED_PARQUET = dg.AssetKey(["serving", "marts_parquet"])
 REPORT = dg.AssetKey(["serving", "quality_report"])
 DASHBOARD = dg.AssetKey(["serving", "dashboard"])
@@ -28,7 +29,7 @@ def postgres_assets(settings: Settings) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=POSTGRES,
         deps=[gates.SERVED],
-        group_name="serving",
+        group_name=SERVING,
         kinds={"postgres"},
         owners=OWNERS,
         freshness_policy=FRESHNESS,
@@ -75,19 +76,27 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
             dg.AssetSpec(
                 gates.SERVED,
                 deps=marts,
-                description="The file that BI tools open: swapped in whole, or not at all.",
-                group_name="serving",
-                kinds={"duckdb"},
+                description=(
+                    "The file that BI tools open: swapped in whole, or not at all. | "
+                    "BI 工具打开的文件：整体替换，或不替换。"
+                ),
+                group_name=SERVING,
+                kinds={"duckdb", "python"},
                 owners=OWNERS,
+                tags=PUBLISHED,
                 freshness_policy=FRESHNESS,
             ),
             dg.AssetSpec(
                 SERVED_PARQUET,
                 deps=marts,
-                description="The same tables as Parquet, a folder a version, behind `current`.",
-                group_name="serving",
-                kinds={"parquet"},
+                description=(
+                    "The same tables as Parquet, a folder a version, behind `current`. | "
+                    "同样的表，Parquet 格式，每个版本一个目录，`current` 指向最新。"
+                ),
+                group_name=SERVING,
+                kinds={"parquet", "python"},
                 owners=OWNERS,
+                tags=PUBLISHED,
                 freshness_policy=FRESHNESS,
             ),
         ],
@@ -112,9 +121,15 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
             "as_of_date": str(report.as_of_date),
             "tables": len(report.tables),
             "dagster/row_count": report.rows,
+            "seconds": round(report.seconds, 3),
         }
         yield dg.MaterializeResult(
-            gates.SERVED, metadata=facts | {"path": dg.MetadataValue.path(report.path)}
+            gates.SERVED,
+            metadata=facts
+            | {
+                "path": dg.MetadataValue.path(report.path),
+                "bytes": report.path.stat().st_size,
+            },
         )
         yield dg.MaterializeResult(
             SERVED_PARQUET,
@@ -128,23 +143,32 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
     @dg.asset(
         key=REPORT,
         deps=[gates.SERVED],
-        group_name="serving",
-        kinds={"html"},
+        group_name=SERVING,
+        kinds={"html", "great_expectations"},
         owners=OWNERS,
-        description="A self-contained page with every verdict of the last build.",
+        tags=PRIVATE,
+        description=(
+            "A self-contained page with every verdict of the last build; its plots are the gates' "
+            "counts and the seconds of each stage. | "
+            "自包含页面，含最近一次构建的全部结论；其曲线为质量门计数与各阶段耗时。"
+        ),
         required_resource_keys={"build"},
         pool=POOL,
     )
     def quality_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        path = run_report(the_build(context))
-        return dg.MaterializeResult(metadata={"path": dg.MetadataValue.path(path)})
+        build = the_build(context)
+        path = run_report(build)
+        return dg.MaterializeResult(
+            metadata={"path": dg.MetadataValue.path(path), **_gate_counts(build)}
+        )
 
     @dg.asset(
         key=DASHBOARD,
         deps=[gates.SERVED],
-        group_name="serving",
-        kinds={"html"},
+        group_name=SERVING,
+        kinds={"html", "python"},
         owners=OWNERS,
+        tags=PUBLISHED,
         description=(
             "A static site of the published marts, in English and Chinese. | "
             "已发布集市表的静态站点，中英双语。"
@@ -171,3 +195,16 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
         )
 
     return [publish, quality_report, dashboard]
+
+
+def _gate_counts(build: Build) -> dict[str, int | float]:
+    """What the UI plots over builds: rules by how they ended, and each stage's seconds."""
+    failed = [outcome for outcome in build.outcomes if not outcome.success]
+    counts = {
+        "rules": len(build.outcomes),
+        "rules_passed": len(build.outcomes) - len(failed),
+        "rules_warned": sum(outcome.severity != "critical" for outcome in failed),
+        "rules_critical_failed": sum(outcome.severity == "critical" for outcome in failed),
+    }
+    seconds = {f"seconds {stage.stage}": round(stage.seconds, 3) for stage in build.stages}
+    return counts | seconds
