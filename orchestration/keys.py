@@ -84,11 +84,12 @@ def rotate_key(settings: Settings) -> Rotation:
 
 
 def _drop_older(settings: Settings) -> None:
-    """Versions under the old key are no longer to be published again, nor to be read."""
-    from orchestration.publish import drop_older, sweep
+    """Versions under the old key: all but the served one now, that one with the next build."""
+    from orchestration.publish import drop_older, drop_with_next, sweep
 
     sweep(settings)
     drop_older(settings)
+    drop_with_next(settings)
 
 
 def _read_kept(settings: Settings) -> dict[str, bytes]:

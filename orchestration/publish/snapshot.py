@@ -297,6 +297,7 @@ def sweep(settings: Settings) -> None:
             path.unlink()
     if (parquet / f"v{version:03d}").is_dir():
         _point_current(parquet, version)
+    _drop_if_due(settings)
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, warehouse: str, table: MartTable) -> int:
@@ -477,6 +478,31 @@ def _retain(settings: Settings) -> None:
             shutil.rmtree(folders[number])
     for number in sorted(files)[: -settings.snapshots_kept]:
         files[number].unlink()
+    _drop_if_due(settings)
+
+
+def drop_with_next(settings: Settings) -> None:
+    """Have every version that is kept now removed as soon as another build's is served.
+
+    Call it only while holding the build lock.
+    """
+    served = published(settings)
+    if served is not None:
+        durable.write(_to_drop(settings), served["build_id"])
+
+
+def _to_drop(settings: Settings) -> Path:
+    return settings.serving_path.parent / ".drop-versions-of"
+
+
+def _drop_if_due(settings: Settings) -> None:
+    mark = _to_drop(settings)
+    if not mark.exists():
+        return
+    served = published(settings)
+    if served is not None and served["build_id"] != mark.read_text(encoding="utf-8"):
+        drop_older(settings)
+        mark.unlink()
 
 
 def drop_older(settings: Settings) -> int:

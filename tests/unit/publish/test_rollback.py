@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.errors import GateError, LockedError, TandemError
 from orchestration.lock import build_lock
-from orchestration.publish import MartTable, published
+from orchestration.publish import MartTable, drop_with_next, published
 from orchestration.publish import publish as publish_now
 from orchestration.publish.rollback import kept_versions, roll_back
 from orchestration.settings import Settings
@@ -117,6 +117,18 @@ def test_readers_keep_what_they_opened(settings: Settings) -> None:
         roll_back(settings)
         assert reader.execute("select max(dau) from file.users.daily_active").fetchall() == [(6,)]
     assert _read(settings, "select max(dau) from users.daily_active") == [(4,)]
+
+
+def test_no_way_back_to_what_is_to_be_dropped(settings: Settings) -> None:
+    with build_lock(settings):
+        drop_with_next(settings)
+    assert len(kept_versions(settings)) == 3
+    publish_now(settings, "build-4", tables=MARTS, judge=lambda connection: None)
+    assert [one.number for one in kept_versions(settings)] == [4]
+    with pytest.raises(TandemError, match="no version before 4 is kept"):
+        roll_back(settings)
+    publish_now(settings, "build-5", tables=MARTS, judge=lambda connection: None)
+    assert [one.number for one in kept_versions(settings)] == [5, 4]
 
 
 def test_nothing_published(tmp_path: Path) -> None:
