@@ -393,10 +393,12 @@ def _fill(
 ) -> list[str]:
     """Write every table into `<schema>_next`, with its words and index; marts without one."""
     words = f"{MARK}: version {about['version']}, as of {about['as_of_date']}"
+    statements = []
     for name in SCHEMAS:
-        new = target.prefix + name + "_next"
-        _run(remote, f"create schema {quoted(new)}")
-        _run(remote, f"comment on schema {quoted(new)} is {text(words)}")
+        new = quoted(target.prefix + name + "_next")
+        statements += [f"create schema {new}", f"comment on schema {new} is {text(words)}"]
+    # Together: a schema without the mark would be taken for another's.
+    _transaction(remote, statements)
     without = []
     for name in ("_publish", "_publish_tables"):
         _ingest(served, remote, f"main.{quoted(name)}", target.prefix + ABOUT + "_next", name)
