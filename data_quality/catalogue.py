@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from data_quality import arrival_rules, contract_rules, export_rules
+from data_quality import arrival_rules, contract_rules, export_rules, sense_rules
 from orchestration.contracts import Words
 from orchestration.errors import TandemError
 
@@ -131,9 +131,9 @@ def suite(stage: Stage, table: str) -> Suite:
 
 def _generated(stage: Stage) -> Mapping[str, Iterable[Mapping[str, Any]]]:
     if stage == "raw":
-        arriving = arrival_rules.arrival_rules()
+        arriving, sense = arrival_rules.arrival_rules(), sense_rules.sense_rules()
         return {
-            table: [*rules, *arriving.get(table, ())]
+            table: [*rules, *arriving.get(table, ()), *sense.get(table, ())]
             for table, rules in contract_rules.raw_rules().items()
         }
     if stage == "staging":

@@ -339,6 +339,7 @@ def _event_rules(contract: LogContract) -> Iterator[RuleDict]:
     yield _keys_conserved(contract, f"select * from raw.{contract.table}")
     yield from _sums_conserved(contract)
     yield from _times_conserved(contract)
+    yield _columns_conserved(contract)
     yield from _token_rules(contract)
 
 
@@ -356,6 +357,62 @@ def _times_conserved(contract: LogContract) -> Iterator[RuleDict]:
             ("时间和原始层相同", "the times are those of raw"),
             ["timezone_shift", "clock_ahead"],
         )
+
+
+def _columns_conserved(contract: LogContract) -> RuleDict:
+    """All plain fields at once: what a model may change is a default and the form of a decimal."""
+    staged, landed = [], []
+    for field in contract.all_fields:
+        if field.name in contract.pii_fields:
+            continue
+        plain = field.name
+        if field.type == "boolean":
+            plain = f"coalesce({field.name}, false)"
+        if field.type == "decimal":
+            plain = f"try_cast({field.name} as decimal(38, 18))"
+        staged.append(field.name)
+        landed.append(plain)
+    return no_rows(
+        "columns_conserved",
+        f"""
+        with staged as (
+            select sum(cast(hash({", ".join(staged)}) as hugeint)) as digest from {{batch}}
+        ),
+        landed as (
+            select sum(cast(hash({", ".join(landed)}) as hugeint)) as digest
+            from raw.{contract.table}
+        )
+        select 1 from staged, landed where staged.digest is distinct from landed.digest
+        """,
+        (
+            "除个人信息外，各列的值和原始层相同",
+            "the values of every column but personal ones are those of raw",
+        ),
+        ["value_altered", "wrong_column", "default_wrong", "truncated"],
+    )
+
+
+def _current_is_open(contract: LogContract) -> RuleDict:
+    columns = [
+        f"{field.name}_token" if field.name in contract.pii_fields else field.name
+        for field in contract.all_fields
+    ]
+    digest = f"sum(cast(hash({', '.join(columns)}) as hugeint)) as digest"
+    return no_rows(
+        "open_states_conserved",
+        f"""
+        with batch as (select {digest} from {{batch}}),
+        open_states as (
+            select {digest} from staging.stg_{contract.table}_history where valid_to is null
+        )
+        select 1 from batch, open_states where batch.digest is distinct from open_states.digest
+        """,
+        (
+            "当前状态的各列和历史表里未结束的状态相同",
+            "every column of the current states is that of the history's open states",
+        ),
+        ["value_altered", "wrong_column", "stale_state"],
+    )
 
 
 def _flags_conserved(contract: LogContract) -> Iterator[RuleDict]:
@@ -392,11 +449,27 @@ def _current_rules(contract: LogContract) -> Iterator[RuleDict]:
         ("当前状态是最新的状态", "the current state is the latest"),
         ["stale_state"],
     )
+    yield _current_is_open(contract)
 
 
 def _history_rules(contract: LogContract) -> Iterator[RuleDict]:
     key = contract.key
     yield _keys_conserved(contract, f"select * from raw.{contract.table}")
+    yield _columns_conserved(contract)
+    yield no_rows(
+        "states_adjoin",
+        f"""
+        with batch as (
+            select valid_to, lead(valid_from) over (
+                partition by source, {key} order by valid_from, version
+            ) as next_from
+            from {{batch}}
+        )
+        select 1 from batch where valid_to is distinct from next_from
+        """,
+        ("每个状态到下一个状态为止", "each state ends where the next begins"),
+        ["history_out_of_order", "overlapping_states"],
+    )
     yield from _flags_conserved(contract)
     yield no_rows(
         "one_open_state",
@@ -466,6 +539,64 @@ def _token_rules(contract: LogContract) -> Iterator[RuleDict]:
             (f"{token} 是 64 位十六进制", f"{token} is 64 hex digits"),
             ["pii_let_through", "key_missing"],
         )
+    if contract.pii_fields:
+        yield _tokens_of_values(contract, bounded)
+
+
+def _tokens_of_values(contract: LogContract, bounded: str) -> RuleDict:
+    """One value, one token and the other way round, and no token that anybody could make.
+
+    Numbers are compared in the form to which the contract brings them.
+    """
+    parts = []
+    for name in contract.pii_fields:
+        pairs = _pairs(contract, name, "{batch}", bounded)
+        if name == "phone":
+            # The same number may be one of an account and of a member.
+            pairs += "".join(
+                " union all " + _pairs(other, name, f"staging.stg_{other.table}_history", "")
+                for other in contracts().values()
+                if name in other.pii_fields and other != contract
+            )
+        parts.append(
+            f"""
+            select 1 from ({pairs}) as pairs
+            having count(distinct token) <> count(distinct value)
+                or count(distinct token) <> count(distinct (token, value))
+                or count(*) filter (where token = sha256(value)) > 0
+            """
+        )
+    return no_rows(
+        "tokens_of_values",
+        f"with batch as (select 1 as one from {{batch}} limit 0) {' union all '.join(parts)}",
+        (
+            "令牌与值一一对应，且不是无密钥的散列",
+            "tokens and values correspond one to one, and no token is a hash without a key",
+        ),
+        ["token_unkeyed", "wrong_column", "not_normalised"],
+    )
+
+
+def _pairs(contract: LogContract, name: str, staged: str, bounded: str) -> str:
+    """SQL of a personal field's values and their tokens, as `value` and `token`."""
+    plain = f"landed.{name}"
+    if name == "phone":
+        digits = "translate(landed.phone, '０１２３４５６７８９', '0123456789')"
+        bare = f"regexp_replace(regexp_replace({digits}, '[^0-9]', '', 'g'), '^00', '')"
+        plain = f"regexp_replace({bare}, '^86([0-9]{{{{11}}}})$', '\\1')"
+    keys = [contract.key, *(["updated_at"] if contract.kind == "entity" else [])]
+    same = " and ".join(f"staged.{key} = landed.{key}" for key in ["source", *keys])
+    # Of two states of one moment nobody could say which one a token is of.
+    once = f"qualify count(*) over (partition by source, {', '.join(keys)}) = 1"
+    landed = f"(select * from raw.{contract.table} {once if len(keys) > 1 else ''})"
+    return f"""
+        select {plain} as value, staged.{name}_token as token
+        from (
+            select source, {", ".join(keys)}, {name}_token
+            from {staged} where {name}_token is not null{bounded}
+        ) as staged, {landed} as landed
+        where {same} and landed.{name} is not null
+    """
 
 
 def _sums_conserved(contract: LogContract) -> Iterator[RuleDict]:

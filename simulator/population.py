@@ -410,7 +410,7 @@ class Population:
                 "region": picked(REGIONS, self.region[person]),
                 "acquisition_channel": picked(CHANNELS, self.channel[person]),
                 "inviter_account_id": picked(
-                    found.text, np.where(self.channel[person] == 2, index // 2, -1)
+                    found.text, np.where((self.channel[person] == 2) & (index > 0), index // 2, -1)
                 ),
                 "consent_audience": flags(self.consents[person] ^ (version == 1)),
             }

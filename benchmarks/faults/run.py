@@ -137,6 +137,11 @@ class Bench:
                 findings += as_findings(stage, broken, ())
             found = self.world.judge(connection, stage, changed)
             findings += as_findings(stage, found, self.world.known[stage])
+            if not findings and stage == first != "raw":
+                # A layer is judged when all of it is built: the rest of it stands on the fault.
+                findings += as_findings(stage, self.world.rebuild(connection, stage, changed), ())
+                found = self.world.judge(connection, stage, changed)
+                findings += as_findings(stage, found, self.world.known[stage])
             if findings:
                 return findings
         return []

@@ -7,11 +7,13 @@ from tests.integration.gates_mutations_arrival import ARRIVAL
 from tests.integration.gates_mutations_audience import AUDIENCE
 from tests.integration.gates_mutations_engagement import ENGAGEMENT
 from tests.integration.gates_mutations_experiments import EXPERIMENTS
+from tests.integration.gates_mutations_layers import LAYERS
 from tests.integration.gates_mutations_ledger import LEDGER
 from tests.integration.gates_mutations_live import LIVE
 from tests.integration.gates_mutations_loops import LOOPS
 from tests.integration.gates_mutations_ltv import LTV
 from tests.integration.gates_mutations_revenue import REVENUE
+from tests.integration.gates_mutations_sense import SENSE
 from tests.integration.gates_mutations_users import CONTENT, USERS
 
 RAW = [
@@ -645,4 +647,6 @@ MUTATIONS = (
     + LEDGER
     + ARRIVAL
     + AUDIENCE
+    + SENSE
+    + LAYERS
 )
