@@ -142,6 +142,7 @@ def label_problem(text: str) -> str | None:
         return "must have 1 to 64 characters"
     if any(ord(letter) < 32 or ord(letter) == 127 for letter in text):
         return "has control characters"
-    if text[0] in "=+-@":
+    # The full-width signs too, which some spreadsheets take for them.
+    if text.lstrip()[:1] in tuple("=+-@\uff1d\uff0b\uff0d\uff20"):
         return "would be a formula in a spreadsheet"
     return None

@@ -98,7 +98,7 @@ def test_a_name_is_only_a_name(tmp_path: Path) -> None:
     put(settings, EVENTS, "\udcfe/a.jsonl", GOOD)
     put(settings, "community/\udcff", "a.jsonl", GOOD)
     (settings.landing_path / "\udcff").mkdir()
-    deep = settings.landing_path / EVENTS / "/".join(["d"] * 1200)
+    deep = settings.landing_path / EVENTS / "/".join(["d"] * 1000)
     for parent in (*reversed(deep.parents), deep):
         if not parent.exists():
             parent.mkdir()
