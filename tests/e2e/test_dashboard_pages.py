@@ -256,3 +256,43 @@ def test_fifty_thousand_groups_stay_quick(browser: Any, tmp_path: Path) -> None:
     # 200 ms is what a reader may wait; machines of CI are slow and shared.
     assert taken < 1_000
     tab.context.close()
+
+
+FREE = (
+    *("name", "group_id", "campaign_id", "node_id", "broadcast_id", "experiment_id", "plan_id"),
+    *("group_a", "group_b", "pack", "purpose", "variant", "topic", "reason", "field", "file"),
+    *("log", "suite", "expectation", "observed", "table_name"),
+)
+"""Columns whose texts people, producers or rules choose."""
+
+
+def test_hostile_text_in_every_column_is_text_on_every_page(browser: Any, tmp_path: Path) -> None:
+    def spoilt(row: Any) -> dict[str, Any]:
+        return {
+            name: f"{HOSTILE[0]}{HOSTILE[1]}{value}"
+            if name in FREE and isinstance(value, str) and value != "*"
+            else value
+            for name, value in row.items()
+        }
+
+    world = {table: [spoilt(row) for row in rows] for table, rows in small_world().items()}
+    site = tmp_path / "site"
+    build_site(make_published(tmp_path / "marts.duckdb", world), site)
+    server = make_server(site, port=0)
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}).start()
+    tab = Tab(browser, f"http://127.0.0.1:{server.server_port}/", locale="en-GB")
+    try:
+        shown = 0
+        for made in PAGES:
+            page = tab.open(made.id)
+            for more in page.locator(".more").all():
+                more.click()
+            assert page.evaluate("document.body.dataset.pwned") is None
+            assert page.locator("main img, main script, main iframe").count() == 0
+            shown += "onerror=" in page.locator("main").inner_text()
+        assert shown >= 4
+        assert (tab.complaints, tab.outside()) == ([], [])
+    finally:
+        tab.context.close()
+        server.shutdown()
+        server.server_close()
