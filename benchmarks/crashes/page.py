@@ -76,19 +76,18 @@ def _row(stage: str, chains: Sequence[Chain]) -> str:
         return ""
     kills = sum(chain.total for chain in chains)
     good = sum(chain.total for chain in chains if not chain.wrong)
-    at_steps = sum(", before " in k.place or ", after " in k.place for c in chains for k in c.kills)
     seconds = [chain.seconds for chain in chains]
     return (
-        f"| {stage} | {kills} | {at_steps} | {len(chains)} | {good} of {kills} "
+        f"| {stage} | {kills} | {len(chains)} | {good} of {kills} "
         f"| {sum(seconds) / len(seconds):.0f} ({min(seconds):.0f} to {max(seconds):.0f}) |"
     )
 
 
 def _kind(place: str) -> str:
     """A place without the names and numbers that differ from run to run."""
-    place = re.sub(r", \d[\d,]* \w+", "", place)
+    place = re.sub(r", \d[\d,]* \w+|\b(before|after) ", "", place)
     place = re.sub(r"[0-9a-f]{8,}|\d+", "N", place)
-    return re.sub(r"([a-z_]+)\.parquet", "*.parquet", place)
+    return re.sub(r"([a-z_]+)\.parquet", "*.parquet", place).strip()
 
 
 def _columns(names: Sequence[str] | None) -> str:
