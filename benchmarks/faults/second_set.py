@@ -38,4 +38,28 @@ REPAIRED = {
     "overlap_three_plus": "has one row, and so no rate.",
     "persons_birth_year": "adds a column, and so has no rate.",
 }
-NOT_IN_THE_DATA: dict[str, str] = {}
+NOT_IN_THE_DATA = {
+    "accounts_all_staff": "at the small rate: two accounts more or less are what shares vary by."
+    " A producer's control totals (how many records have the flag) would show it.",
+    "accounts_consent_default": "a consent is as plausible as none; a producer would have to send"
+    " how many consented.",
+    "members_all_kol": "the log comes as one file, so nothing tells how many were flagged before;"
+    " a producer would have to send the number.",
+    "members_updated_long_ago": "a state older than others is history by the contract, and harms"
+    " nothing.",
+    "links_swapped_ids": "at the small rate: an id without a record is a person by the contract.",
+    "contents_all_paid": "the small rate is within what shares vary by.",
+    "contents_origin_dropped": "the small rate is within what shares vary by.",
+    "events_float_ids": "ids beyond 2^53 are dealt one after the other, so that a rounded id is"
+    " mostly somebody else's; control totals of the ids would show it.",
+    "events_unlike_is_like": "who likes twice is legal, and many do; control totals by event type"
+    " would show it.",
+    "events_no_exits": "a space has three exits a day here: none is no surprise.",
+    "groups_kind_default": "all groups come as one file, so nothing tells what they were before.",
+    "raw_orders_edited": "the ledger knows how many records a file brought, not what they said:"
+    " it takes a digest by file to see an edit in the warehouse itself.",
+    "fit_of_last_month": "an expectation a third too high is within what a fit may say; it takes"
+    " a second fit to know.",
+    "board_last_is_final": "the board's end is the newest moment of seven logs: a second account of"
+    " it would be the model again.",
+}
