@@ -16,7 +16,7 @@ from orchestration.engines.spark import missing_requirement
 from orchestration.ingest.load import ingest
 from orchestration.plan import DBT_PROJECT, make_plan, write_plan
 from orchestration.warehouse import open_warehouse
-from simulator import SimulatorConfig, simulate
+from simulator import Dirt, SimulatorConfig, simulate
 from tests.reference.cases import CASE_SETTINGS
 from tests.reference.generator import DAYS, SETTINGS, make_worlds, start_of
 from tests.support import fill_raw, test_settings
@@ -28,6 +28,7 @@ pytestmark = [
 ]
 # Of one start, so that the worlds share their dates.
 SEEDS = (0, 5, 10)
+DIRT = Dirt(duplicates=0.01, late=0.02, malformed=0.002, bad_type=0.002, out_of_range=0.002)
 # What only another command or an earlier build fills.
 EMPTY_IN_A_FIRST_BUILD = {
     *("audience.attacks", "audience.pack_counts", "audience.pack_rows", "audience.packs"),
@@ -41,7 +42,7 @@ def agreement(tmp_path_factory: pytest.TempPathFactory) -> Agreement:
     settings = test_settings(home, **SETTINGS | CASE_SETTINGS)
     last = start_of(SEEDS[0]) + timedelta(days=DAYS - 1)
     simulate(
-        SimulatorConfig(persons=180, days=DAYS, end_date=last),
+        SimulatorConfig(persons=180, days=DAYS, end_date=last, dirt=DIRT),
         settings.landing_path,
         home / "truth",
     )
