@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 # The matrices here are tiny: BLAS threads only wait for one another.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help install run test test-duckdb2 test-spark clients lint format docs clean
+.PHONY: help install run test test-duckdb2 test-spark clients docs lint format clean
 
 help: ## show this help
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -53,6 +53,15 @@ test-spark: .clients/spark ## every mart on Spark and on DuckDB, compared row fo
 	PYTHONPATH=$(CURDIR)/.clients/spark TANDEM_SPARK_CODEGEN=false TANDEM_SPARK_PARTITIONS=1 \
 		$(BIN)/python -m pytest -q tests/spark
 
+# dbt compiles nothing here and opens no warehouse: its pages show the models as they are written.
+docs: $(INSTALLED) ## the docs as one site, with dbt's own beside it, in .site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	TANDEM_WAREHOUSE=:memory: $(BIN)/dbt --quiet parse \
+		--project-dir dbt_project --profiles-dir dbt_project
+	TANDEM_WAREHOUSE=:memory: $(BIN)/dbt --quiet docs generate --static --empty-catalog --no-compile \
+		--project-dir dbt_project --profiles-dir dbt_project
+	install -D -m 644 dbt_project/target/static_index.html .site/dbt/index.html
+
 lint: $(INSTALLED) ## formatters, linters and types, changing nothing
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -66,4 +75,4 @@ format: $(INSTALLED) ## format and fix what can be fixed
 	$(BIN)/sqlfluff fix --disable-progress-bar dbt_project/models dbt_project/tests
 
 clean: ## remove what builds have made here, but not the virtual environment
-	rm -rf .tandem dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .site .tandem dbt_project/target dbt_project/logs .pytest_cache .mypy_cache .ruff_cache
