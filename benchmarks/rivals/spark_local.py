@@ -7,8 +7,10 @@ no zstd: Spark has no reader for that without Hadoop's native libraries.
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
@@ -65,32 +67,30 @@ class Pipeline:
 
     def _read(self, log: str, columns: list[str]) -> DataFrame:
         """All files of a log, only these columns as text, whatever their format."""
-        found: dict[str, list[str]] = {}
+        # Files of a log differ in their columns, which Spark's reader of CSV takes by position.
+        found: dict[tuple[str, ...], list[str]] = {}
         for path in sorted((self._landing / log).rglob("*.*")):
+            kind = path.name.split(".")[1]
             if not path.name.endswith(".control.json"):
-                found.setdefault(path.name.split(".")[1], []).append(str(path))
-        schema = ", ".join(f"`{name}` string" for name in columns)
+                names = header(path) if kind == "csv" else ()
+                found.setdefault((kind, *names), []).append(str(path))
         result = None
-        for kind, paths in found.items():
+        for (kind, *names), paths in found.items():
             if kind == "jsonl":
-                frames = [self._spark.read.schema(schema).json(paths)]
+                frame = self._spark.read.schema(text_schema(columns)).json(paths)
             elif kind == "csv":
-                # Files of a log differ in their columns, which Spark's reader takes by position.
-                frames = [
-                    self._spark.read.csv(path, header=True, multiLine=True, escape='"')
-                    for path in paths
-                ]
+                reader = self._spark.read.schema(text_schema(names))
+                frame = reader.csv(paths, header=True, multiLine=True, escape='"')
             else:
-                frames = [self._spark.read.option("mergeSchema", "true").parquet(*paths)]
-            for frame in frames:
-                picked = [
-                    f.col(name).cast("string").alias(name)
-                    if name in frame.columns
-                    else f.lit(None).cast("string").alias(name)
-                    for name in columns
-                ]
-                part = frame.select(picked)
-                result = part if result is None else result.union(part)
+                frame = self._spark.read.option("mergeSchema", "true").parquet(*paths)
+            picked = [
+                f.col(name).cast("string").alias(name)
+                if name in frame.columns
+                else f.lit(None).cast("string").alias(name)
+                for name in columns
+            ]
+            part = frame.select(picked)
+            result = part if result is None else result.union(part)
         assert result is not None
         return result
 
@@ -379,6 +379,21 @@ class Pipeline:
             "gmv_minor - refunds_cash_minor as net_cash_minor",
             "gmv_minor - refunds_order_minor as net_order_minor",
         )
+
+
+def header(path: Path) -> list[str]:
+    """The columns of a CSV file, plain or gzip."""
+    with (
+        gzip.open(path, "rt", encoding="utf-8")
+        if path.suffix == ".gz"
+        else path.open(encoding="utf-8") as handle
+    ):
+        return next(csv.reader(handle))
+
+
+def text_schema(names: Sequence[str]) -> str:
+    """A schema of text columns."""
+    return ", ".join(f"`{name}` string" for name in names)
 
 
 def utc(name: str) -> Column:
