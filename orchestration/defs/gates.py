@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import dagster as dg
 
-from data_quality.catalogue import STAGES, Stage
+from data_quality.catalogue import CANARY, STAGES, Stage
 from data_quality.checks import CheckSpec, list_expectations
 from data_quality.runner import Outcome
 from orchestration.build import run_gate
@@ -74,7 +74,11 @@ def check_name(stage: str, table: str) -> str:
 
 
 def _what_is_guarded(rules: Sequence[CheckSpec]) -> str:
-    """What each rule says in both languages, those that stop the build first."""
+    """What each rule says in both languages, those that stop the build first.
+
+    The canary is left out where there are others: it guards the gate, not the table.
+    """
+    rules = [rule for rule in rules if rule.name != CANARY] or rules
     stops = [rule for rule in rules if rule.blocking]
     warns = [rule for rule in rules if not rule.blocking]
     english = [

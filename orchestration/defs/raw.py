@@ -76,8 +76,14 @@ def assets() -> Sequence[dg.AssetsDefinition | dg.AssetSpec]:
 
 
 def _log_spec(contract: LogContract) -> dg.AssetSpec:
+    words = {field.name: field.description for field in contract.all_fields}
     columns = [
-        dg.TableColumn(name, kind.lower(), tags={"pii": ""} if _is_pii(contract, name) else {})
+        dg.TableColumn(
+            name,
+            kind.lower(),
+            description=f"{words[name].en} | {words[name].zh}" if name in words else None,
+            tags={"pii": ""} if _is_pii(contract, name) else {},
+        )
         for name, kind in raw_columns(contract).items()
     ]
     return dg.AssetSpec(

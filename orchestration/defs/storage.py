@@ -12,7 +12,7 @@ from typing import Any
 
 from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.pool import SingletonThreadPool
+from sqlalchemy.pool import QueuePool
 
 
 class EventLog(ConsolidatedSqliteEventLogStorage):
@@ -20,8 +20,13 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
 
     @cached_property
     def _engine(self) -> Engine:
+        # A pool of one connection a thread would close those of the sixth thread's elders, and
+        # the webserver has dozens.
         engine = create_engine(
-            self._conn_string, poolclass=SingletonThreadPool, connect_args={"timeout": 30}
+            self._conn_string,
+            poolclass=QueuePool,
+            max_overflow=-1,
+            connect_args={"timeout": 30, "check_same_thread": False},
         )
 
         @event.listens_for(engine, "connect")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -382,3 +384,17 @@ def test_the_instance_is_quiet_and_lets_one_run_write(tmp_path: Path) -> None:
     (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n", encoding="utf-8")
     instance_path(test_settings(tmp_path / "it's here"))
     assert (folder / "dagster.yaml").read_text(encoding="utf-8").startswith("telemetry")
+
+
+def test_many_threads_read_the_event_log_at_once(tmp_path: Path) -> None:
+    folder = instance_path(test_settings(tmp_path))
+    with dg.DagsterInstance.from_config(str(folder)) as instance:
+        log = instance.event_log_storage
+        started = threading.Barrier(16)
+
+        def read(_: int) -> int:
+            started.wait()
+            return sum(len(log.get_logs_for_run("none")) for _ in range(20))
+
+        with ThreadPoolExecutor(16) as pool:
+            assert list(pool.map(read, range(16))) == [0] * 16
