@@ -137,7 +137,7 @@ def _references_recorded(contract: LogContract) -> Iterator[RuleDict]:
         target = contracts()[field.references or ""]
         # Persons and groups act before they are recorded; things seldom do.
         spared = "1 + 0.03 * n" if field.references in PERSON_LOGS else "1"
-        spared = "2" if field.references in _LATE else spared
+        spared = _LATE.get(field.references or "", spared)
         source = field.source_field or "source"
         parts.append(
             f"""
@@ -178,7 +178,8 @@ def _references_recorded(contract: LogContract) -> Iterator[RuleDict]:
     )
 
 
-_LATE: Final = ("group/groups", "group/broadcasts")
+# Recorded some days after they begin, by each platform.
+_LATE: Final = {"group/groups": "2", "group/broadcasts": "6"}
 _ELSEWHERE: Final = ("group/broadcasts", "content_id")
 
 
@@ -286,6 +287,8 @@ def _shares_as_usual(contract: LogContract) -> Iterator[RuleDict]:
     ]
     if time is None or not names or contract.log in _UNSTEADY:
         return
+    # Few authors write most contents, each in a way of their own.
+    spread = 7 if contract.log == "community/contents" else 4
     values = " union all ".join(
         f"select source, '{name}' as field, coalesce(cast({name} as varchar), '') as value, is_new"
         " from placed"
@@ -320,7 +323,7 @@ def _shares_as_usual(contract: LogContract) -> Iterator[RuleDict]:
         select 1 from compared, ends
         where ends.since - ends.first >= interval {RECENT_DAYS} day
             and abs(now - usual)
-                > 0.08 + 7 * sqrt(usual * (1 - usual) * (1 / all_new + 1 / all_old))
+                > 0.08 + {spread} * sqrt(usual * (1 - usual) * (1 / all_new + 1 / all_old))
         """,
         (
             f"近 {RECENT_DAYS} 天各取值的占比与以往相近",
