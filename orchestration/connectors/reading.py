@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import io
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
@@ -19,6 +19,7 @@ from orchestration.connectors.base import SHAPE, Conversion, ConversionError, re
 Json = dict[str, Any]
 LINE_BYTES = 64 * 1024 * 1024
 """No line that is taken whole may be longer."""
+MAX_DEPTH = 500
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -143,6 +144,7 @@ def read_json(conversion: Conversion, path: Path) -> Iterator[tuple[str, Any]]:
             stream.seek(0)
             yield from read_lines(conversion, stream, name)
             return
+        _require_flat(conversion, path, name)
         stream.seek(0)
         prefix = "item" if head[:1] == b"[" else ""
         source = Counting(stream, conversion, name)
@@ -155,6 +157,22 @@ def read_json(conversion: Conversion, path: Path) -> Iterator[tuple[str, Any]]:
             raise ConversionError(
                 f"{conversion.path}: {name}: after value {number}: no JSON ({type(error).__name__})"
             ) from error
+
+
+def _require_flat(conversion: Conversion, path: Path, name: str) -> None:
+    """Raise ConversionError for deep JSON."""
+    # ijson keeps the whole path of each level: 60,000 of them, in 120 KB, would take 18 GB.
+    depth = 0
+    with path.open("rb") as stream, suppress(ijson.JSONError, UnicodeDecodeError):
+        for event, _ in ijson.basic_parse(stream, use_float=True, multiple_values=True):
+            if event in ("start_map", "start_array"):
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise ConversionError(
+                        f"{conversion.path}: {name}: nested deeper than {MAX_DEPTH} levels"
+                    )
+            elif event in ("end_map", "end_array"):
+                depth -= 1
 
 
 def _whole(line: bytes) -> bool:

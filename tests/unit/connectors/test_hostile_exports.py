@@ -190,3 +190,10 @@ def test_no_path_is_a_time_zone(tmp_path: Path, zone: str) -> None:
     chat.write_text("13/05/2024, 10:00 - Annie: hi\n")
     with pytest.raises(ConversionUsageError, match="no IANA time zone"):
         convert("whatsapp", chat, tmp_path / "landing", "x", zone)
+
+
+def test_deep_json_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
+    export = tmp_path / "chat.json"
+    export.write_text('{"seq":' + "[" * 60_000 + "]" * 60_000 + "}\n{}")
+    message = refused("wecom", export, tmp_path / "landing")
+    assert message == f"{export}: chat.json: nested deeper than 500 levels"
