@@ -30,8 +30,11 @@ EVENTS = of(
     ),
     (
         "fields_still_given",
-        "update {t} set platform = 'ios'; "
-        + _more("30", f"{_at('n * 60', '2026-03-01')} as occurred_at, null as platform"),
+        _more("40", f"{_at('n * 61 + 7')} as occurred_at, 'ios' as platform")
+        + "; "
+        + _more(
+            "30", f"{_at('n * 61 + 7', '2026-03-20')} as occurred_at, null as platform"
+        ).replace("'z' || n", "'y' || n"),
     ),
     (
         "no_source_silent",
