@@ -151,7 +151,7 @@ _HOSTILE_NAMES = (
     "C:\\outside.json",
     "channels.json",
     "general/../channels.json",
-    f"{CANARY}\n.json",
+    "odd\n\x1b[31m.json",
     "x" * 300 + ".json",
     "con.jsonl",
     "chat.txt",
