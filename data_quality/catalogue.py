@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
@@ -53,6 +54,11 @@ class Rule(_Model):
     def _looks_at_its_table(self) -> Rule:
         if self.type == "unexpected_rows_expectation" and "{batch}" not in self.sql:
             raise ValueError(f"{self.meta.id}: an SQL rule reads {{batch}}")
+        if re.search(r"\{batch\}\s+as\b", self.sql):
+            # Great Expectations gives it an alias already, and the rule would raise.
+            raise ValueError(
+                f"{self.meta.id}: to name {{batch}}, write (select * from {{batch}}) as"
+            )
         return self
 
     @property

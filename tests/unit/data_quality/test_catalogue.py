@@ -6,8 +6,9 @@ import sys
 
 import duckdb
 import pytest
+from pydantic import ValidationError
 
-from data_quality.catalogue import CANARY, STAGES, suite, suites
+from data_quality.catalogue import CANARY, STAGES, Rule, suite, suites
 from data_quality.checks import list_expectations
 from data_quality.export_rules import published_tables
 from data_quality.fingerprint import Fingerprints
@@ -69,3 +70,17 @@ def test_unknown_names_are_errors() -> None:
         suites("mart")  # type: ignore[arg-type]
     with pytest.raises(TandemError, match=r"no suite for raw\.nothing"):
         suite("raw", "raw.nothing")
+
+
+def test_a_rule_that_great_expectations_could_not_run_is_refused() -> None:
+    def rule(query: str) -> dict[str, object]:
+        return {
+            "type": "unexpected_rows_expectation",
+            "kwargs": {"unexpected_rows_query": query},
+            "severity": "warning",
+            "meta": {"id": "r", "description": {"zh": "规", "en": "r"}, "faults": ["f"]},
+        }
+
+    with pytest.raises(ValidationError, match="to name {batch}, write"):
+        Rule.model_validate(rule("select 1 from {batch} as found, raw.other as others"))
+    assert Rule.model_validate(rule("select 1 from (select * from {batch}) as found")).id == "r"
