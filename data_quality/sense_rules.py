@@ -189,7 +189,8 @@ def _no_word_for_nothing(contract: LogContract) -> RuleDict:
         for field in contract.all_fields
         if field.type in ("id", "text") and field.name not in ("text", "query", "title")
     ]
-    words = ", ".join("'" + word + "'" for word in _NOTHING)
+    # SQLAlchemy would take the character itself for a parameter.
+    words = ", ".join("'" + word.replace("?", "' || chr(63) || '") + "'" for word in _NOTHING)
     broken = " or ".join(f"lower({name}) in ({words})" for name in names)
     return no_rows(
         "no_word_for_nothing",

@@ -81,6 +81,6 @@ def test_a_rule_that_great_expectations_could_not_run_is_refused() -> None:
             "meta": {"id": "r", "description": {"zh": "规", "en": "r"}, "faults": ["f"]},
         }
 
-    with pytest.raises(ValidationError, match="to name {batch}, write"):
+    with pytest.raises(ValidationError, match=r"to name \{batch\}, write"):
         Rule.model_validate(rule("select 1 from {batch} as found, raw.other as others"))
     assert Rule.model_validate(rule("select 1 from (select * from {batch}) as found")).id == "r"
