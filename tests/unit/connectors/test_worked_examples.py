@@ -8,8 +8,10 @@ import shlex
 from pathlib import Path
 from typing import NamedTuple
 
+import duckdb
 import orjson
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from orchestration import cli
@@ -17,6 +19,7 @@ from orchestration.connectors import BUILT_IN
 from tests.unit.connectors.landing_files import contract_faults, read_landing
 
 PAGES = Path(__file__).parents[3] / "docs" / "connectors"
+MARTS = Path(__file__).parents[3] / "dbt_project" / "models" / "marts"
 EXAMPLE = "Worked example"
 RUN = "From an export to the marts"
 _FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -93,3 +96,18 @@ def test_the_run_to_the_marts_begins_as_shown(desk: Path) -> None:
     assert len(shown) == 2
     for console in shown:
         run_shown(console)
+
+
+def test_the_run_to_the_marts_ends_in_a_query_of_marts() -> None:
+    texts = [block.text for block in blocks("README.md", RUN)]
+    (console,) = (text for text in texts if "marts.sql" in text)
+    query, printed = console.split("'''")[1:]
+    with duckdb.connect() as marts:
+        for schema, table in re.findall(r"\b(?:from|join) (\w+)\.(\w+)", query):
+            text = (MARTS / schema / f"{table}.yml").read_text(encoding="utf-8")
+            (model,) = yaml.safe_load(text)["models"]
+            columns = ", ".join(f'"{it["name"]}" {it["data_type"]}' for it in model["columns"])
+            marts.execute(f"create schema {schema}")
+            marts.execute(f"create table {schema}.{table} ({columns})")
+        names = marts.sql(query).columns
+    assert re.findall(r"\w+", printed.splitlines()[2]) == names
