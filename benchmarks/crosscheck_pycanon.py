@@ -19,7 +19,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd  # type: ignore[import-untyped]
+import pandas as pd
 from pycanon import anonymity  # type: ignore[import-not-found]
 
 TINY = {

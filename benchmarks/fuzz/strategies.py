@@ -319,19 +319,20 @@ def _replaced(document: Any, path: tuple[Any, ...], new: Any) -> str:
 
 
 def _json(draw: Draw, data: bytes) -> bytes:
+    # What an earlier change nested deeply is spoilt no further.
     try:
         return spoil_json(draw, orjson.loads(data)).encode("utf-8", "surrogatepass")
-    except orjson.JSONDecodeError:
+    except (orjson.JSONDecodeError, RecursionError):
         pass
     lines = data.splitlines()
     if not lines:
         return data
     at = draw(st.integers(0, len(lines) - 1))
     try:
-        document = orjson.loads(lines[at])
-    except orjson.JSONDecodeError:
+        spoilt = spoil_json(draw, orjson.loads(lines[at]))
+    except (orjson.JSONDecodeError, RecursionError):
         return _word(draw, data)
-    lines[at] = spoil_json(draw, document).encode("utf-8", "surrogatepass")
+    lines[at] = spoilt.encode("utf-8", "surrogatepass")
     return b"\n".join([*lines, b""])
 
 
