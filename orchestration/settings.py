@@ -193,7 +193,7 @@ class Settings(MartSettings):
     snapshots_kept: int = Field(default=3, ge=1)
     max_line_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)
     max_expansion: int = Field(default=250, ge=2)
-    """How many times its size a compressed landing file or archive may expand to."""
+    """How many times its size a compressed landing file may expand to."""
     audience: AudiencePolicy = AudiencePolicy()
     postgres: PostgresTarget | None = None
     """Pushed to after each build's publish, where it is set."""
