@@ -481,7 +481,9 @@ def _sizes_as_usual(field: str, time: str, parts: str) -> RuleDict:
         counted as (
             select
                 0.003 * count(*) as at_most,
-                count(*) filter (where abs(size - middle) > 3.5 * width) as odd,
+                count(*) filter (
+                    where abs(size - middle) > (3.5 + 8 / sqrt(usual.n)) * width
+                ) as odd,
                 count(*) filter (
                     where abs(size - middle) > (4 + 4 / sqrt(usual.n)) * width
                 ) as very_odd

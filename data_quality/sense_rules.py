@@ -138,6 +138,10 @@ def _references_recorded(contract: LogContract) -> Iterator[RuleDict]:
         # Persons and groups act before they are recorded; things seldom do.
         spared = "1 + 0.03 * n" if field.references in PERSON_LOGS else "1"
         spared = _LATE.get(field.references or "", spared)
+        # Who invites, or is to speak, may be recorded later: some always are.
+        habit = "and n_before >= 10 and orphans > 2 + 4.0 * (orphans_before + 1) * n_new / n_before"
+        may_come = field.references == contract.log or field.name == "kol_member_id"
+        habit = habit if may_come else ""
         source = field.source_field or "source"
         parts.append(
             f"""
@@ -157,8 +161,7 @@ def _references_recorded(contract: LogContract) -> Iterator[RuleDict]:
                     ) as named, ends
                 ) as marked
             ) as counted
-            where n_before >= 10
-                and orphans > {spared} + 2.0 * n_new * (orphans_before + 0.5) / nullif(n_before, 0)
+            where orphans > {spared} {habit}
             """
         )
     yield no_rows(
@@ -286,10 +289,13 @@ def _shares_as_usual(contract: LogContract) -> Iterator[RuleDict]:
         for field in contract.fields
         if field.type in ("enum", "boolean", "currency") and field.name != contract.key
     ]
+    if contract.log == "community/contents":
+        # Editors fill a community with articles of their own before its members write.
+        names = [name for name in names if contract.field(name).type == "boolean"]
     if time is None or not names or contract.log in _UNSTEADY:
         return
-    # Few authors write most contents, each in a way of their own.
-    spread = 7 if contract.log == "community/contents" else 4
+    # A person's many events are alike, so that fewer than they are tell of shares.
+    spread = 16 if contract.log in _STEADY else 4
     values = " union all ".join(
         f"select source, '{name}' as field, coalesce(cast({name} as varchar), '') as value, is_new"
         " from placed"
@@ -350,10 +356,13 @@ def _moments_not_cut(time: str) -> RuleDict:
             from (
                 select {time}, {time} = date_trunc('hour', {time}) as whole from {{batch}}
             ) as times, ends
+        ),
+        expected as (
+            select n_now, whole_now, n_now * (whole_before + 1.0) / (n_before + 100) as usual
+            from counted
         )
-        select 1 from counted
-        where n_now >= 40
-            and whole_now > 1 + n_now * 5.0 * (whole_before + 0.5) / (n_before + 200)
+        select 1 from expected
+        where n_now >= 40 and whole_now > 2 + 3 * usual + 3 * sqrt(usual)
         """,
         (
             f"近 {RECENT_DAYS} 天里恰在整点的时间不比以往多",
