@@ -43,11 +43,13 @@ INTENDED: Final = frozenset(
     {
         "control.schema_drift: no_drift",
         "raw.commerce__refunds: orders_known",
+        "raw.group__deliveries: broadcast_id_recorded",
         "intermediate.int_orders: rates_found",
     }
 )
 """What the contract means to say of the simulator's deliberate dirt: a field that no contract
-names, a refund of an unknown order, a currency without a rate."""
+names, a refund of an unknown order, the last broadcasts without a record, a currency without a
+rate."""
 
 END_DATES: Final = (
     date(2026, 6, 30),
@@ -256,9 +258,9 @@ def as_page(runs: Sequence[CleanRun], persons: int, days: int) -> str:
         ]
     lines += [
         "",
-        "The simulator plants three oddities that a rule is meant to report, and these do not"
-        " count: a field that no contract names, a refund of an unknown order, and a currency"
-        " without a rate.",
+        "The simulator plants four oddities that a rule is meant to report, and these do not"
+        " count: a field that no contract names, a refund of an unknown order, the last broadcasts"
+        " without a record, and a currency without a rate.",
         "",
         "| rule | days |",
         "|---|---|",
