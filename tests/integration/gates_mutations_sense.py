@@ -198,7 +198,7 @@ RAW = [
             _more(
                 "120",
                 "'m' || (n // 2) as member_id, occurred_at + to_seconds(n * 61) as occurred_at,"
-                " case when n < 6 then 'read' when n % 2 = 0 then 'targeted' else 'sent' end"
+                " case when n < 12 then 'read' when n % 2 = 0 then 'targeted' else 'sent' end"
                 " as status",
                 "event_id = 'd0'",
             ),
