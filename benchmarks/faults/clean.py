@@ -228,15 +228,15 @@ def as_page(runs: Sequence[CleanRun], persons: int, days: int) -> str:
         "# False alarms",
         "",
         "Written by `python -m benchmarks.faults --clean --out docs/false-alarms.md`. "
-        f"{len(runs)} clean platforms of {persons} persons live through {days} days each, with"
-        f" weekends, campaigns, late and repeated records, and a `growth` of {growth:g}"
+        f"Clean platforms ({len(runs)} of {len(END_DATES)} seeds) of {persons} persons live through"
+        f" {days} days each, with weekends, campaigns, late and repeated records, and a `growth` of {growth:g}"
         " ([simulator.md](simulator.md)): what happens in a day grows about threefold from the"
         " first week to the last. Every day's files arrive as a nightly upload would bring them."
         " Each day they are ingested and judged as `raw`; on the days of a build all of"
         " `tandem build` follows, incremental, through every gate and dbt test, to the publish."
         " A rule that fails on such a day, critical or warning, is a false alarm.",
         "",
-        f"**{total} false alarms.**",
+        f"**False alarms: {total}.**",
         "",
         "| seed | first day | last day | days judged | builds | verdicts of builds | alarms |",
         "|---|---|---|---|---|---|---|",
