@@ -229,7 +229,8 @@ def as_page(runs: Sequence[CleanRun], persons: int, days: int) -> str:
         "",
         "Written by `python -m benchmarks.faults --clean --out docs/false-alarms.md`. "
         f"Clean platforms ({len(runs)} of {len(END_DATES)} seeds) of {persons} persons live through"
-        f" {days} days each, with weekends, campaigns, late and repeated records, and a `growth` of {growth:g}"
+        f" {days} days each, with weekends, campaigns, late and repeated records, and a `growth`"
+        f" of {growth:g}"
         " ([simulator.md](simulator.md)): what happens in a day grows about threefold from the"
         " first week to the last. Every day's files arrive as a nightly upload would bring them."
         " Each day they are ingested and judged as `raw`; on the days of a build all of"
