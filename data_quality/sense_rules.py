@@ -139,7 +139,7 @@ def _references_recorded(contract: LogContract) -> Iterator[RuleDict]:
         spared = "1 + 0.03 * n" if field.references in PERSON_LOGS else "1"
         spared = _LATE.get(field.references or "", spared)
         # Who invites, or is to speak, may be recorded later: some always are.
-        habit = "and n_before >= 10 and orphans > 2 + 4.0 * (orphans_before + 1) * n_new / n_before"
+        habit = "and n_before >= 10 and orphans > 3 + 4.0 * (orphans_before + 2) * n_new / n_before"
         may_come = field.references == contract.log or field.name == "kol_member_id"
         habit = habit if may_come else ""
         source = field.source_field or "source"

@@ -178,11 +178,11 @@ RAW = [
         ),
         (
             "groups_still_talk",
-            _more("80", f"{_at('n * 3600 + 7')} as occurred_at", "message_id = 't0'", "message_id")
+            _more("80", f"{_at('n * 36000 + 7')} as occurred_at", "message_id = 't0'", "message_id")
             + "; "
             + _more(
                 "1",
-                f"'g2' as group_id, {_at('7', '2026-03-01')} as occurred_at",
+                f"'g2' as group_id, {_at('7', '2026-03-20')} as occurred_at",
                 "message_id = 't0'",
                 "message_id",
             ).replace("'z' || n", "'y' || n")
