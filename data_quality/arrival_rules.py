@@ -177,20 +177,29 @@ def _clock_rules(time: str) -> Iterator[RuleDict]:
                 count(*) filter (where received_at <= newest - to_days(days)) as n_before,
                 count(*) filter (
                     where received_at <= newest - to_days(days) and ahead < interval '-1 hour'
-                ) as late_before
+                ) as late_before,
+                count(*) filter (
+                    where received_at > newest - to_days(days) and ahead < interval '-60 day'
+                ) as ancient,
+                count(*) filter (
+                    where received_at <= newest - to_days(days) and ahead < interval '-60 day'
+                ) as ancient_before
             from batch, ends, (values (5), ({RECENT_DAYS})) as windows (days)
             group by days
         ),
         expected as (
-            select late, n * (0.004 + 3.0 * (late_before + 3) / nullif(n_before, 0)) as at_most
+            select late, ancient, ancient_before,
+                n * (0.004 + 3.0 * (late_before + 3) / nullif(n_before, 0)) as at_most
             from counted
         )
-        select 1 from expected where late > at_most + 3 * sqrt(at_most) + 2
+        select 1 from expected
+        where late > at_most + 3 * sqrt(at_most) + 2
+            or (at_most is not null and ancient >= 3 and ancient_before = 0)
         """,
         (
-            f"近 5 天与近 {RECENT_DAYS} 天里迟到 1 小时以上的比例不超过以往的三倍",
+            f"近 5 天与近 {RECENT_DAYS} 天里迟到 1 小时以上的比例不超过以往的三倍，也没有首次出现迟到两月的",
             f"in the last 5 and {RECENT_DAYS} days not three times as many are an hour late"
-            " as before",
+            " as before, nor three the first ones late by two months",
         ),
         ["clock_behind", "timezone_shift"],
         "warning",
