@@ -197,7 +197,8 @@ def _clock_rules(time: str) -> Iterator[RuleDict]:
             or (at_most is not null and ancient >= 3 and ancient_before = 0)
         """,
         (
-            f"近 5 天与近 {RECENT_DAYS} 天里迟到 1 小时以上的比例不超过以往的三倍，也没有首次出现迟到两月的",
+            f"近 5 天与近 {RECENT_DAYS} 天里迟到 1 小时以上的比例不超过以往的三倍，"
+            "也没有首次出现迟到两月的",
             f"in the last 5 and {RECENT_DAYS} days not three times as many are an hour late"
             " as before, nor three the first ones late by two months",
         ),
