@@ -21,7 +21,11 @@ Touch = tuple[int, str, bool]
 
 def _render(name: str, call: str) -> str:
     text = (DBT_PROJECT / "macros" / f"{name}.sql").read_text(encoding="utf-8")
-    return jinja2.Environment(autoescape=False).from_string(f"{text}{{{{ {call} }}}}").render()
+    return (
+        jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
+        .from_string(f"{text}{{{{ {call} }}}}")
+        .render()
+    )
 
 
 CREDITED = _render(
@@ -102,7 +106,11 @@ def test_union_logs_knows_every_log_as_its_contract_says() -> None:
     text = (DBT_PROJECT / "macros" / "union_logs.sql").read_text(encoding="utf-8")
     call = "{% call(log, table, key, time, is_entity) union_logs() %}"
     call += "{{ [log, table, key, time, is_entity] | join(' ') }}{% endcall %}"
-    listed = jinja2.Environment(autoescape=False).from_string(text + call).render()
+    listed = (
+        jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
+        .from_string(text + call)
+        .render()
+    )
     assert [" ".join(line.split()) for line in listed.split(" union all")] == [
         f"{log} {contract.table} {contract.key} {contract.time} {contract.kind == 'entity'}"
         for log, contract in contracts().items()

@@ -23,7 +23,11 @@ def _render(call: str) -> str:
     for name in ("floor_divide", "wide_integer"):
         text = text.replace(f"{{% macro {name}(", f"{{% macro dispatched_{name}(")
         text = text.replace(f"{{% macro default__{name}(", f"{{% macro {name}(")
-    return jinja2.Environment(autoescape=False).from_string(f"{text}{{{{ {call} }}}}").render()
+    return (
+        jinja2.Environment(autoescape=False, extensions=["jinja2.ext.do"])
+        .from_string(f"{text}{{{{ {call} }}}}")
+        .render()
+    )
 
 
 DIVIDED = _render("floor_divide('a', 'b')")

@@ -97,7 +97,8 @@ def test_a_process_is_measured_and_a_failed_one_says_why() -> None:
     found = measure([sys.executable, "-c", work])
     assert found.output == "done\n"
     assert found.cpu > 0
-    assert 200e6 < found.peak_bytes < 600e6
+    # No upper bound: the kernel counts what the test's own process had when it forked.
+    assert found.peak_bytes > 200e6
     with pytest.raises(BenchmarkError, match="ended with 3: no luck"):
         measure([sys.executable, "-c", "import sys; sys.stderr.write('no luck'); sys.exit(3)"])
 
