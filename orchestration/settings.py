@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from orchestration import durable
+from orchestration import durable, machine
 from orchestration.audience.policy import AudiencePolicy, from_json_text
 from orchestration.errors import SettingsError
 from orchestration.funnels import DEFAULT_FUNNEL, Funnel, complete_funnels
@@ -187,8 +187,14 @@ class Settings(MartSettings):
     key: SecretStr | None = None
     now: datetime | None = None
     """The moment of loading, for tests and replays; by default the clock's."""
-    memory_limit: str = Field(default="1500MB", pattern=r"^\d+(\.\d+)?\s?(MB|MiB|GB|GiB)$")
-    threads: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1)
+    threads: int = Field(default_factory=machine.usable_cores, ge=1)
+    memory_limit: str = Field(
+        default_factory=lambda given: machine.memory_limit(
+            given.get("threads", 1), machine.usable_memory()
+        ),
+        pattern=r"^\d+(\.\d+)?\s?(MB|MiB|GB|GiB)$",
+    )
+    """Of DuckDB; by default what `machine.memory_limit` says of these threads and this memory."""
     lock_wait_seconds: float = Field(default=30.0, ge=0)
     snapshots_kept: int = Field(default=3, ge=1)
     max_line_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)

@@ -1,0 +1,90 @@
+"""Defaults follow what the process may use, of the machine or of a container."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orchestration import machine
+from orchestration.settings import Settings
+
+GB = 10**9
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "limit"),
+    [
+        (1, 1, "500MB"),
+        (2, 4, "1500MB"),
+        (2, 24, "1500MB"),
+        (4, 16, "5500MB"),
+        (8, 16, "7500MB"),
+        (8, 32, "13500MB"),
+        (64, 512, "125500MB"),
+    ],
+)
+def test_memory_follows_cores_and_memory(cores: int, gigabytes: int, limit: str) -> None:
+    assert machine.memory_limit(cores, gigabytes * GB) == limit
+
+
+@given(st.integers(1, 512), st.integers(3 * GB, 4096 * GB))
+def test_half_of_the_machine_stays_free(cores: int, memory: int) -> None:
+    limit = int(machine.memory_limit(cores, memory).removesuffix("MB")) * 10**6
+    assert machine.LEAST_BYTES <= limit <= memory // 2
+
+
+def _write(root: Path, files: dict[str, str]) -> Path:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, "ascii")
+    return root
+
+
+def test_a_container_of_version_2(tmp_path: Path) -> None:
+    root = _write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "0::/pod/work\n",
+            "sys/fs/cgroup/pod/work/memory.max": "max\n",
+            "sys/fs/cgroup/pod/memory.max": "1000000\n",
+            "sys/fs/cgroup/pod/cpu.max": "50000 100000\n",
+        },
+    )
+    assert machine.usable_memory(root) == 1_000_000
+    assert machine.usable_cores(root) == 1
+
+
+def test_a_container_of_version_1(tmp_path: Path) -> None:
+    root = _write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "4:memory:/a/b\n3:cpu,cpuacct:/a\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "2000000\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_quota_us": "50000\n",
+            "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000\n",
+        },
+    )
+    assert machine.usable_memory(root) == 2_000_000
+
+
+def test_no_container(tmp_path: Path) -> None:
+    root = _write(
+        tmp_path,
+        {
+            "proc/self/cgroup": "4:memory:/\n0::/\n",
+            "sys/fs/cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+            "sys/fs/cgroup/cpu.max": "max 100000\n",
+        },
+    )
+    assert machine.usable_memory(root) == machine.usable_memory(tmp_path / "nothing") > GB
+    assert machine.usable_cores(root) == machine.usable_cores(tmp_path / "nothing") >= 1
+
+
+def test_what_is_set_wins() -> None:
+    settings = Settings(threads=3, memory_limit="2GB")
+    assert (settings.threads, settings.memory_limit) == (3, "2GB")
+    assert Settings(threads=1).memory_limit == machine.memory_limit(1, machine.usable_memory())
