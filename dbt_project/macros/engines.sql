@@ -59,3 +59,12 @@
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
+
+{#- Where a model's Parquet goes: into the folder of this build, if it has one, else into Spark's
+    warehouse. Dropping such a table leaves its files, which the warehouse may still read. -#}
+{% macro spark__location_clause() -%}
+    {%- set folder = env_var('TANDEM_SPARK_TABLES', '') -%}
+    {%- if folder -%}
+        location '{{ folder | replace("'", "\\'") }}/{{ model['schema'] }}.db/{{ model['alias'] }}'
+    {%- endif -%}
+{%- endmacro %}

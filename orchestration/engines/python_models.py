@@ -7,6 +7,7 @@ helper that reads the inputs as Arrow, calls the model, and saves what it gives 
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import duckdb
@@ -56,7 +57,12 @@ class DriverJob:
 
             rows = _as_table(namespace["model"](namespace["dbtObj"](load), connection))
         frame = spark.createDataFrame(rows)
-        frame.write.mode("overwrite").format("parquet").saveAsTable(self.relation)
+        writer = frame.write.mode("overwrite").format("parquet")
+        folder = os.environ.get("TANDEM_SPARK_TABLES")
+        if folder:
+            schema, name = self.relation.split(".")
+            writer = writer.option("path", f"{folder}/{schema}.db/{name}")
+        writer.saveAsTable(self.relation)
 
 
 def _as_table(result: Any) -> pa.Table:

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from orchestration.transform import DbtSession, NodeResult
 LEAST_JAVA = 17
 PACKAGES = ("pyspark", "dbt-spark")
 TARGET = "spark"
+TABLES_VARIABLE = "TANDEM_SPARK_TABLES"
 
 
 def tables_root(settings: Settings) -> Path:
@@ -63,18 +65,32 @@ def build_on_spark(
     warehouse stays as it is. `on_node` hears each node's name. Raises TandemError where Spark
     cannot run, before anything is written, and where a node failed.
     """
+    return open_spark(settings, on_node=on_node).run(select)
+
+
+def open_spark(
+    settings: Settings,
+    *,
+    tables: Path | None = None,
+    on_node: Callable[[str], None] | None = None,
+) -> SparkDbt:
+    """Open dbt on Spark over what the warehouse holds now, for one selection after another.
+
+    The inputs are mirrored to Parquet. `tables` is where the models' tables go instead of
+    Spark's own warehouse, laid out alike: `<tables>/<schema>.db/<table>/*.parquet`. Raises
+    TandemError where Spark cannot run, before anything is written.
+    """
     missing = missing_requirement()
     if missing:
         raise TandemError(missing)
-    tables = mirror(settings)
+    mirrored = mirror(settings)
     python_models.install()
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    dbt = _SparkDbt(settings, settings.home / "spark" / "dbt", on_node=on_node)
-    _register(dbt, settings, tables)
+    dbt = SparkDbt(settings, settings.home / "spark" / "dbt", on_node=on_node, tables=tables)
+    _register(dbt, settings, mirrored)
     _declare_key(settings)
-    chosen = ["--select", *select] if select else []
-    return dbt.invoke(["run", "--full-refresh", "--target", TARGET, *chosen])
+    return dbt
 
 
 def stop_session() -> None:
@@ -86,8 +102,20 @@ def stop_session() -> None:
         session.stop()
 
 
-class _SparkDbt(DbtSession):
+@dataclass
+class SparkDbt(DbtSession):
     """dbt for the Spark target, which does not open the warehouse."""
+
+    tables: Path | None = None
+
+    def run(self, select: Sequence[str] = (), *, check: bool = True) -> list[NodeResult]:
+        """Make the models that `select` names, or all; raises TandemError as `invoke` does."""
+        chosen = ["--select", *select] if select else []
+        return self.invoke(["run", "--full-refresh", "--target", TARGET, *chosen], check=check)
+
+    def _run(self, arguments: Sequence[str]) -> list[Any]:
+        with _tables_in(self.tables):
+            return super()._run(arguments)
 
     @contextmanager
     def _held_open(self, command: str) -> Iterator[None]:  # noqa: ARG002
@@ -101,7 +129,21 @@ class _SparkDbt(DbtSession):
                 raise TandemError(f"dbt {macro}: {str(item.message or item.status).strip()[:300]}")
 
 
-def _register(dbt: _SparkDbt, settings: Settings, tables: Sequence[MirroredTable]) -> None:
+@contextmanager
+def _tables_in(folder: Path | None) -> Iterator[None]:
+    """Tell the macro `spark__location_clause` and the Python models where tables go."""
+    before = os.environ.pop(TABLES_VARIABLE, None)
+    if folder is not None:
+        os.environ[TABLES_VARIABLE] = str(folder.absolute())
+    try:
+        yield
+    finally:
+        os.environ.pop(TABLES_VARIABLE, None)
+        if before is not None:
+            os.environ[TABLES_VARIABLE] = before
+
+
+def _register(dbt: SparkDbt, settings: Settings, tables: Sequence[MirroredTable]) -> None:
     names: dict[str, list[str]] = {}
     for table in tables:
         names.setdefault(table.schema, []).append(table.name)
