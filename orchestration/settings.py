@@ -13,7 +13,7 @@ import secrets
 import tomllib
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -42,11 +42,13 @@ RESERVED_ENV = {
     "TANDEM_SPARK_MEMORY",
     "TANDEM_SPARK_PARTITIONS",
     "TANDEM_SPARK_CODEGEN",
+    "TANDEM_SPARK_TABLES",
     "TANDEM_SPARK_HOST",
     "TANDEM_SPARK_PORT",
     "TANDEM_SPARK_AUTH",
 }
 _REASONS, _REASON_CHARACTERS = 10, 400
+Engine = Literal["duckdb", "spark", "spark_thrift"]
 SCENE_KINDS = (
     *("live_class", "homework", "study_team", "case_review", "weekday_tips", "weekend_social"),
     *("festival", "other"),
@@ -187,6 +189,8 @@ class Settings(MartSettings):
     key: SecretStr | None = None
     now: datetime | None = None
     """The moment of loading, for tests and replays; by default the clock's."""
+    engine: Engine = "duckdb"
+    """What runs the models. Everything else, the gates and publishing too, is DuckDB's."""
     threads: int = Field(default_factory=machine.usable_cores, ge=1)
     memory_limit: str = Field(
         default_factory=lambda given: machine.memory_limit(
@@ -321,6 +325,9 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         problems = []
         for item in error.errors(include_input=False, include_url=False):
+            if item["type"] == "default_factory_not_called":
+                # A default that follows another setting, which is what is wrong.
+                continue
             name = str(item["loc"][0]) if item["loc"] else ""
             reason = item["msg"].removeprefix("Value error, ")
             if item["type"] == "extra_forbidden":
