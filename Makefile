@@ -25,7 +25,7 @@ run: $(INSTALLED) ## simulate a platform, build everything, publish, say where t
 
 test: $(INSTALLED) ## lint, type-check and test everything
 	$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 clients: .clients/duckdb-1.4 .clients/duckdb-2.0 ## the other versions of DuckDB that tests read with
 

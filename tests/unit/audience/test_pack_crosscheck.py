@@ -46,9 +46,12 @@ def test_classes_break_where_pycanon_says(change: dict[str, float], broken: int)
 
 
 def test_a_recipient_finds_the_interested(tmp_path: Path) -> None:
-    """The bar is 0.9 of the raw data's lift at 1 M persons; of 100,000 fewer cells reach k."""
-    settings = make_world(tmp_path / "world", 100_000)
+    """The bar is 0.9 of the raw data's lift at 1 M persons; of 200,000 fewer cells reach k.
+
+    There 0.79 to 0.83 is kept; of 100,000 nothing is, and the noise decides.
+    """
+    settings = make_world(tmp_path / "world", 200_000)
     build_pack(settings, "rows", now=NOW, attacks=passing)
     kept, raw = lifts(settings, 50_000)
     assert raw > 1.5
-    assert kept >= 0.6 * raw
+    assert kept >= 0.7 * raw
