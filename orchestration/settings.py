@@ -199,6 +199,12 @@ class Settings(MartSettings):
         pattern=r"^\d+(\.\d+)?\s?(MB|MiB|GB|GiB)$",
     )
     """Of DuckDB; by default what `machine.memory_limit` says of these threads and this memory."""
+    raw_storage: Literal["warehouse", "parquet"] = "warehouse"
+    """Where accepted records lie: in tables of the warehouse, or as Parquet under `landed`."""
+    landed: Path | None = None
+    """The folder of landed Parquet, by default `<home>/landed`."""
+    land_workers: int = Field(default=1, ge=1, le=64)
+    """Processes of this machine that take files side by side; for raw_storage = "parquet"."""
     lock_wait_seconds: float = Field(default=30.0, ge=0)
     snapshots_kept: int = Field(default=3, ge=1)
     max_line_bytes: int = Field(default=16 * 1024 * 1024, ge=1024)

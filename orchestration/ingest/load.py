@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import orjson
@@ -45,7 +45,7 @@ from orchestration.ingest.lines import (
 )
 from orchestration.ingest.scan import MAX_COLUMNS, Scan, content, scan
 from orchestration.ingest.settle import settle
-from orchestration.ingest.tables import create_tables, raw_columns
+from orchestration.ingest.tables import create_tables, raw_columns, require_tables
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
 
@@ -135,6 +135,9 @@ class IngestReport:
 _INTEGER = re.compile(r"-?[0-9]+")
 
 Progress = Callable[[ProgressEvent], None]
+Tell = Callable[[str, str | None, int, int], None]
+"""Told a step, the file it is at or None, files and bytes done."""
+BatchKind = TypeVar("BatchKind", bound="Batch")
 
 
 def pending(settings: Settings, *, logs: Collection[str] | None = None) -> list[PendingFile]:
@@ -159,9 +162,14 @@ def ingest(
 ) -> IngestReport:
     """Take everything new in the landing zone into `raw`, `quarantine` and `control`.
 
-    `logs` narrows it to some logs. Raises TandemError when nothing more can be taken (a full
-    disk, a file that changes while it is read): batches before it are kept, it leaves no trace.
+    With raw_storage = "parquet" it lands them, and `raw` is views. `logs` narrows it to some logs.
+    Raises TandemError when nothing more can be taken (a full disk, a file that changes while it
+    is read): batches before it are kept, it leaves no trace.
     """
+    if settings.raw_storage == "parquet":
+        from orchestration.land import land
+
+        return land(settings, logs=logs, progress=progress)
     landing = look(settings.landing_path, logs)
     with open_warehouse(settings) as connection:
         return run(connection, settings, landing, logs is None, progress)
@@ -176,20 +184,18 @@ def run(
 ) -> IngestReport:
     """`ingest` on an open connection; `whole` says that `landing` shows every log."""
     journal.require_none(settings)
+    require_tables(connection, "taking records into tables")
     report = IngestReport(unknown=landing.misplaced)
     try:
         create_tables(connection)
-        seen = _seen(connection)
-        changes = {change.path: change.change for change in _changes(landing, seen)}
+        changes = changed(connection, settings, landing, whole=whole)
         files = [file for file in landing.files if file.path in changes]
-        if whole and _misplaced_keys(landing) != seen.misplaced:
-            _write_misplaced(connection, settings, landing.misplaced)
         done, total = 0, sum(file.bytes for file in files)
         taken = 0
         for batch in _batches(files):
             tell = _teller(progress, taken, len(files), done, total)
-            for loader in _taken(connection, settings, batch, tell):
-                _add(report, loader)
+            for loader in attempts(connection, settings, batch, tell, Batch):
+                add_to(report, loader)
             taken += len(batch)
             done += sum(file.bytes for file in batch)
         row = connection.execute("select coalesce(max(batch_id), 0) from control.batches")
@@ -203,27 +209,41 @@ def run(
     return report
 
 
-def _taken(
+def changed(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, landing: Landing, *, whole: bool
+) -> set[str]:
+    """The paths that are new or changed; notes what lies in the wrong place when all was seen."""
+    seen = _seen(connection)
+    if whole and _misplaced_keys(landing) != seen.misplaced:
+        _write_misplaced(connection, settings, landing.misplaced)
+    return {change.path for change in _changes(landing, seen)}
+
+
+def attempts(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
     batch: list[Landed],
-    tell: Callable[[str, str | None, int, int], None],
-) -> Iterator[Batch]:
-    """Take a batch; one that DuckDB gives up on carefully, then file by file."""
-    loader = Batch(connection, settings, batch)
+    tell: Tell,
+    make: type[BatchKind],
+) -> Iterator[BatchKind]:
+    """Take a batch; one that DuckDB gives up on carefully, then file by file.
+
+    `make` is the kind of batch.
+    """
+    loader = make(connection, settings, batch)
     try:
         loader.take(tell)
     except (duckdb.IOException, duckdb.OutOfMemoryException, *_OF_THE_DATA):
         # Something that the scan finds whole and DuckDB does not, such as zero bytes behind a
         # gzip stream. A full disk fails again, and then for good.
         roll_back(connection)
-        loader = Batch(connection, settings, batch, careful=True)
+        loader = make(connection, settings, batch, careful=True)
         try:
             loader.take(tell)
         except _OF_THE_DATA:
             roll_back(connection)
             for file in batch:
-                yield _taken_alone(connection, settings, file, tell)
+                yield _taken_alone(connection, settings, file, tell, make)
             return
     yield loader
 
@@ -232,23 +252,24 @@ def _taken_alone(
     connection: duckdb.DuckDBPyConnection,
     settings: Settings,
     file: Landed,
-    tell: Callable[[str, str | None, int, int], None],
-) -> Batch:
+    tell: Tell,
+    make: type[BatchKind],
+) -> BatchKind:
     """Take one file; quarantine it whole when it cannot be, so that it stops no other."""
-    loader = Batch(connection, settings, [file], careful=True)
+    loader = make(connection, settings, [file], careful=True)
     try:
         loader.take(tell)
     except _OF_THE_DATA as error:
         roll_back(connection)
         fault = f"DuckDB cannot take it ({type(error).__name__})"
-        loader = Batch(connection, settings, [file], careful=True, fault=fault)
+        loader = make(connection, settings, [file], careful=True, fault=fault)
         loader.take(tell)
     return loader
 
 
 def _teller(
     progress: Progress | None, files_done: int, files: int, bytes_done: int, size: int
-) -> Callable[[str, str | None, int, int], None]:
+) -> Tell:
     def tell(step: str, path: str | None, count: int, read: int) -> None:
         if progress is not None:
             progress(ProgressEvent(step, files_done + count, files, bytes_done + read, size, path))
@@ -272,7 +293,8 @@ def say(error: duckdb.Error) -> str:
     return type(error).__name__
 
 
-def _add(report: IngestReport, batch: Batch) -> None:
+def add_to(report: IngestReport, batch: Batch) -> None:
+    """Count a batch that was taken."""
     report.files += batch.reports
     for row in batch.reports:
         totals = report.totals.setdefault(row.log, LogTotals())
@@ -420,20 +442,41 @@ class Batch:
         self.drift: Counter[tuple[str, str, int]] = Counter()
         self._drift_fields: Counter[int] = Counter()
 
-    def take(self, tell: Callable[[str, str | None, int, int], None]) -> None:
+    def take(self, tell: Tell) -> None:
         """Scan, load, settle, check the sums, commit."""
-        taken = self._scan(tell)
+        taken = self.scan_files(tell)
         tell("load", None, 0, 0)
         self.connection.begin()
+        fresh = self.number(taken)
+        logs = self.accept(fresh)
+        self.write_ledger(fresh)
+        tombstones.bury_batch(self.connection, self.settings, logs, self.batch_id)
+        for log in logs:
+            settle(self.connection, contracts()[log], self.batch_id)
+        self.finish(fresh, taken, self._accepted(fresh))
+        self.connection.commit()
+        tell("done", None, len(self.files), sum(file.bytes for file in self.files))
+
+    def number(self, taken: list[Taken]) -> list[Taken]:
+        """The files that count, in order of their paths, with their numbers and the batch's.
+
+        Inside a transaction: the ledger's rows of files that are taken again go.
+        """
         row = self.connection.execute(
             "select coalesce(max(batch_id), 0) + 1, (select coalesce(max(file_id), 0) + 1 "
             "from control.files) from control.batches"
         ).fetchone()
         self.batch_id, next_id = row or (1, 1)
-        fresh = self._fresh(taken)
-        for entry in fresh:
-            entry.file_id = next_id
-            next_id += 1
+        fresh = self.choose(taken)
+        for number, entry in enumerate(fresh, start=next_id):
+            entry.file_id = number
+        return fresh
+
+    def accept(self, fresh: list[Taken]) -> list[str]:
+        """Hold the files against their control files and the contract; the logs with rows.
+
+        What passes goes to `raw`, the other lines to quarantine.
+        """
         by_log: dict[str, list[Taken]] = {}
         for entry in fresh:
             self._check_control(entry)
@@ -441,15 +484,10 @@ class Batch:
                 by_log.setdefault(entry.landed.log, []).append(entry)
         for log, entries in by_log.items():
             self._load(contracts()[log], entries)
-        self._write_ledger(fresh)
-        tombstones.bury_batch(self.connection, self.settings, list(by_log), self.batch_id)
-        for log in by_log:
-            settle(self.connection, contracts()[log], self.batch_id)
-        self._finish(fresh, taken)
-        self.connection.commit()
-        tell("done", None, len(self.files), sum(file.bytes for file in self.files))
+        return list(by_log)
 
-    def _scan(self, tell: Callable[[str, str | None, int, int], None]) -> list[Taken]:
+    def scan_files(self, tell: Tell) -> list[Taken]:
+        """Read every file to its end: whole or not, how many lines, which bytes."""
         root = self.settings.landing_path
         settings = self.settings
 
@@ -535,7 +573,7 @@ class Batch:
             return readers.parquet_source(entry.path, contract)
         return readers.csv_source(entry.path, entry.header or [], contract, numbered)
 
-    def _fresh(self, taken: list[Taken]) -> list[Taken]:
+    def choose(self, taken: list[Taken]) -> list[Taken]:
         """The files whose bytes the ledger does not know, or knows as quarantined and mended."""
         known = {
             (log, sha): (file_id, state, reason, file_format)
@@ -982,7 +1020,8 @@ class Batch:
                 f"{entry.rejected} rejected. Nothing of this batch was kept"
             )
 
-    def _write_ledger(self, fresh: list[Taken]) -> None:
+    def write_ledger(self, fresh: list[Taken]) -> None:
+        """The files' rows but for what only settling tells, drift, and whole-file quarantines."""
         rows = [
             [
                 entry.file_id,
@@ -1041,14 +1080,21 @@ class Batch:
             ],
         )
 
-    def _finish(self, fresh: list[Taken], taken: list[Taken]) -> None:
-        """Final counts, the check of the sums, the batch's row and the paths."""
+    def _accepted(self, fresh: list[Taken]) -> dict[int, int]:
+        """File to rows in `raw`."""
         accepted: dict[int, int] = {}
         loaded = [entry for entry in fresh if entry.reason is None]
         if loaded:
             first = min(entry.file_id for entry in loaded)
             for log in {entry.landed.log for entry in loaded}:
                 accepted |= self._rows_by_file(contracts()[log], first)
+        return accepted
+
+    def finish(self, fresh: list[Taken], taken: list[Taken], accepted: Mapping[int, int]) -> None:
+        """Final counts, the check of the sums, the batch's row and the paths.
+
+        `accepted` is file to rows that stayed.
+        """
         self.connection.execute(
             "create or replace temp table final_counts "
             "(file_id bigint, accepted bigint, duplicates bigint)"

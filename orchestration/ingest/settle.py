@@ -15,6 +15,12 @@ from orchestration.ingest.canonical import canonical_sql
 from orchestration.ingest.checks import literal, quote
 
 
+def settled_by(contract: LogContract) -> list[str]:
+    """The columns, quoted, of which `raw` holds no two equal rows."""
+    columns = ["source", quote(contract.key)]
+    return [*columns, "_state_sha256"] if contract.kind == "entity" else columns
+
+
 def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_id: int) -> None:
     """Reduce the log's rows to one per key (entity logs: one per state), inside a transaction.
 
@@ -23,9 +29,7 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
     of an earlier batch that was received later keeps its row; credit and `received_at` move.
     """
     table = f"raw.{contract.table}"
-    columns = ["source", quote(contract.key)]
-    if contract.kind == "entity":
-        columns.append("_state_sha256")
+    columns = settled_by(contract)
     key = ", ".join(columns)
     if not _find_contested(connection, table, key, batch_id):
         return
@@ -40,7 +44,9 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
             *,
             row_number() over (
                 partition by {key}
-                order by received_at asc nulls last, digest asc, _file_id asc, row_id asc
+                order by
+                    received_at asc nulls last, digest asc, _file_id asc,
+                    _extra asc nulls first, row_id asc
             ) as place
         from (
             select

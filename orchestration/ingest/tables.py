@@ -10,6 +10,7 @@ from typing import get_origin
 import duckdb
 
 from orchestration.contracts import LogContract, contracts
+from orchestration.errors import TandemError
 from orchestration.settings import MartSettings
 
 CONTROL_TABLES = {
@@ -144,6 +145,23 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     )
     for contract in contracts().values():
         connection.execute(f"create table if not exists raw.{contract.table} ({raw_ddl(contract)})")
+
+
+def is_landed(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the warehouse's raw relations are views over landed Parquet (docs/scaling.md)."""
+    row = connection.execute(
+        "select count(*) from duckdb_views() where schema_name = 'raw' and not internal"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def require_tables(connection: duckdb.DuckDBPyConnection, doing: str) -> None:
+    """Raise TandemError where raw records lie as Parquet, which `doing` cannot change."""
+    if is_landed(connection):
+        raise TandemError(
+            f"{doing} is not possible here: the raw records of this home lie as Parquet "
+            '(setting raw_storage = "parquet"; docs/scaling.md, "Landing by many workers")'
+        )
 
 
 def raw_ddl(contract: LogContract) -> str:
