@@ -178,6 +178,16 @@ def test_what_is_left_out_is_named(tmp_path: Path) -> None:
     }
 
 
+def test_a_table_of_an_odd_name_is_counted_without_it(tmp_path: Path) -> None:
+    export = write_export(tmp_path / "e", MESSAGES)
+    realm = dict(REALM, **{"Annie E wrote this": [{"id": 1}], "\x1b[2Jzerver": [{"id": 2}]})
+    (export / "realm.json").write_text(json.dumps(realm))
+    report = convert("zulip", export, tmp_path / "landing", "z")
+    assert ("(odd)", 2) in {(item.kind, item.records) for item in report.left_out}
+    assert report.records_in["(odd)"] == 2
+    assert "Annie E" not in repr(report)
+
+
 def test_an_archive_and_its_folder_are_the_same(tmp_path: Path) -> None:
     export = write_export(tmp_path / "export", MESSAGES)
     archive = tmp_path / "export.tar.gz"

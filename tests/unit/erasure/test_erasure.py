@@ -229,6 +229,15 @@ def test_bad_requests(before: Settings, tmp_path: Path) -> None:
     assert _raw(settings) == _raw(before)
 
 
+@pytest.mark.parametrize("text", ["' or '1'='1", "x'; drop table raw.group__members; --", '"', "%"])
+def test_sql_in_what_is_asked_for_is_an_id_of_nobody(before: Settings, text: str) -> None:
+    with pytest.raises(SettingsError, match="no account or member"):
+        erase(before, "app", text, dry_run=True)
+    with pytest.raises(SettingsError, match="no account or member"):
+        erase(before, text, GONE["member"], dry_run=True)
+    assert query(before, "select count(*) from raw.group__members") == [(3,)]
+
+
 def test_one_id_alone_and_a_landing_zone_of_others(before: Settings, tmp_path: Path) -> None:
     settings = _copy(before, tmp_path / "home")
     report = erase(settings, "app", GONE["member"], only_id=True, keep_landing=True, build=identify)
