@@ -1,18 +1,37 @@
-{#- Tables over the mirrored Parquet of orchestration/engines/mirror.py, run as an operation before
-    the models of a Spark target.
-
-    root: the folder; tables: {schema: [name]}. Dropping such a table leaves its files. -#}
-{% macro register_mirror(root, tables) -%}
-    {%- for schema, names in tables.items() -%}
+{#- Tables over Parquet that is there already, run as an operation before the models of a target of
+    Spark. folders: {schema: {table: folder}}. Dropping such a table leaves its files. -#}
+{% macro register_tables(folders) -%}
+    {%- for schema, tables in folders.items() -%}
         {%- do run_query('create schema if not exists ' ~ schema) -%}
-        {%- for name in names -%}
-            {%- do run_query('drop table if exists ' ~ schema ~ '.' ~ name) -%}
+        {%- for table, folder in tables.items() -%}
+            {%- set name = schema ~ '.' ~ table -%}
+            {%- do run_query('drop table if exists ' ~ name) -%}
             {%- do run_query(
-                'create table ' ~ schema ~ '.' ~ name ~ " using parquet location '"
-                ~ root | replace("'", "\\'") ~ '/' ~ schema ~ '/' ~ name ~ "'"
+                'create table ' ~ name ~ ' using parquet location ' ~ _folder(folder)
             ) -%}
         {%- endfor -%}
     {%- endfor -%}
+{%- endmacro %}
+
+{#- A folder that this machine and Spark's share, as a literal: a cluster may take a bare path for
+    one of its own file system. -#}
+{% macro _folder(path) -%}
+    'file://{{ path | replace("\\", "\\\\") | replace("'", "\\'") }}'
+{%- endmacro %}
+
+{#- Whether a cluster can do this client's work, run as an operation before anything is written.
+
+    client: the version of its pyspark; probe: a Parquet file in a folder that must be shared. -#}
+{% macro check_cluster(client, probe) -%}
+    {%- set server = run_query('select version()').columns[0].values()[0] -%}
+    {%- set server = server.split(' ')[0] -%}
+    {%- if server.split('.')[:2] != client.split('.')[:2] -%}
+        {%- do exceptions.raise_compiler_error(
+            'it is version ' ~ server ~ ' and this client has pyspark ' ~ client
+            ~ ': install the pyspark of the cluster, or another cluster'
+        ) -%}
+    {%- endif -%}
+    {%- do run_query('select count(*) from parquet.`file://' ~ probe | replace('`', '``') ~ '`') -%}
 {%- endmacro %}
 
 {#- dbt's own macros that Spark needs otherwise: a contract's `varchar` is Spark's `string`. -#}
@@ -60,11 +79,10 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- Where a model's Parquet goes: into the folder of this build, if it has one, else into Spark's
-    warehouse. Dropping such a table leaves its files, which the warehouse may still read. -#}
+{#- Where a model's Parquet goes. Dropping such a table leaves its files, which a warehouse may still
+    read; making it again replaces them. -#}
 {% macro spark__location_clause() -%}
-    {%- set folder = env_var('TANDEM_SPARK_TABLES', '') -%}
-    {%- if folder -%}
-        location '{{ folder | replace("'", "\\'") }}/{{ model['schema'] }}.db/{{ model['alias'] }}'
-    {%- endif -%}
+    location {{ _folder(
+        env_var('TANDEM_SPARK_TABLES') ~ '/' ~ model['schema'] ~ '.db/' ~ model['alias']
+    ) }}
 {%- endmacro %}

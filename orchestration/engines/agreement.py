@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from orchestration.engines.compare import Difference, compare_tables
 from orchestration.engines.spark import (
     build_on_spark,
-    missing_requirement,
+    default_target,
+    require_spark,
     stop_session,
     tables_root,
 )
@@ -49,16 +50,16 @@ def compare_engines(
     It stands under `<home>/engines`, private like the warehouse, and goes when this ends unless
     `keep`. Raises TandemError where Spark cannot run, and where a model fails on an engine.
     """
-    missing = missing_requirement()
-    if missing:
-        raise TandemError(missing)
+    require_spark(default_target())
     home = settings.home.absolute() / "engines"
     shutil.rmtree(home, ignore_errors=True)
     try:
         copy = _copy(settings, home)
         started = time.monotonic()
         without = ["--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"]
-        DbtSession(copy, on_node=on_node).invoke(["build", "--full-refresh", *without])
+        DbtSession(copy, settings.home / "dbt", on_node=on_node).invoke(
+            ["build", "--full-refresh", *without]
+        )
         between = time.monotonic()
         build_on_spark(copy, on_node=on_node)
         ended = time.monotonic()

@@ -1,57 +1,68 @@
-"""The dbt project on a Spark session of this process: what that needs, and one run of it."""
+"""The dbt project on Spark: a session of this process, or a cluster behind HiveThriftServer2."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-import re
 import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import socket
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from orchestration.engines import python_models
+import duckdb
+
+from orchestration.engines import python_models, session_key
 from orchestration.engines.mirror import MirroredTable, mirror, mirror_root
+from orchestration.engines.requirements import (
+    CLUSTER_PACKAGES,
+    missing_package,
+    missing_requirement,
+)
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
-from orchestration.transform import DbtSession, NodeResult
+from orchestration.transform import DbtSession, NodeResult, brief
+from orchestration.warehouse import literal
 
-LEAST_JAVA = 17
-PACKAGES = ("pyspark", "dbt-spark")
-TARGET = "spark"
+SESSION_TARGET = "spark"
+CLUSTER_TARGET = "spark_thrift"
+CONNECT_SECONDS = 5.0
+Folders = dict[str, dict[str, str]]
+"""Schema to table to the folder of its Parquet."""
+DEFAULT_PORT = 10_000
 TABLES_VARIABLE = "TANDEM_SPARK_TABLES"
 
 
 def tables_root(settings: Settings) -> Path:
-    """Where Spark keeps its tables: `<root>/<schema>.db/<table>/*.parquet`."""
+    """Where `build_on_spark` leaves its tables: `<root>/<schema>.db/<table>/*.parquet`."""
     return settings.home.absolute() / "spark" / "warehouse"
 
 
-def missing_requirement() -> str | None:
-    """What keeps this machine from running Spark, in words; None where nothing does."""
-    for package in PACKAGES:
-        try:
-            metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return f"the package {package} is not installed: install Tandem's extra `spark`"
-    home = os.environ.get("JAVA_HOME")
-    java = str(Path(home) / "bin" / "java") if home else shutil.which("java")
-    if java is None:
-        return f"no java on the path: Spark needs Java {LEAST_JAVA}"
-    try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        return f"{java} -version fails ({error}): Spark needs Java {LEAST_JAVA}"
-    found = re.search(r'version "(\d+)', answer.stderr + answer.stdout)
-    if found is None or int(found[1]) < LEAST_JAVA:
-        return f"{java} is Java {found[1] if found else '?'}: Spark needs Java {LEAST_JAVA}"
-    return None
+def default_target() -> str:
+    """The cluster where TANDEM_SPARK_HOST names one, a session of this process elsewhere."""
+    return CLUSTER_TARGET if os.environ.get("TANDEM_SPARK_HOST") else SESSION_TARGET
+
+
+def cluster_address() -> tuple[str, int]:
+    """Host and port of HiveThriftServer2. Raises TandemError for a port that is none."""
+    port = os.environ.get("TANDEM_SPARK_PORT", "10000")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) < 65536):
+        raise TandemError(f"TANDEM_SPARK_PORT is {port!r}: a port is a number from 1 to 65535")
+    return os.environ.get("TANDEM_SPARK_HOST") or "127.0.0.1", int(port)
+
+
+def require_spark(target: str) -> None:
+    """Raise TandemError where a session cannot start, or the cluster does not answer."""
+    on_cluster = target == CLUSTER_TARGET
+    missing = missing_package(CLUSTER_PACKAGES) if on_cluster else missing_requirement()
+    if missing:
+        raise TandemError(missing)
+    if on_cluster:
+        _reach(*cluster_address())
 
 
 def build_on_spark(
@@ -61,36 +72,42 @@ def build_on_spark(
 ) -> list[NodeResult]:
     """Make every model (or those that `select` names) on Spark, from the warehouse's own inputs.
 
-    The inputs are mirrored to Parquet, everything is rebuilt, and nothing is published; the
-    warehouse stays as it is. `on_node` hears each node's name. Raises TandemError where Spark
-    cannot run, before anything is written, and where a node failed.
+    Every model is rebuilt whole and nothing is published; the warehouse stays as it is. `on_node`
+    hears each node's name. Raises TandemError as `open_spark` does, and where a node failed.
     """
-    return open_spark(settings, on_node=on_node).run(select)
+    with open_spark(settings, target=default_target(), tables=tables_root(settings)) as spark:
+        spark.on_node = on_node
+        return spark.run(select)
 
 
-def open_spark(
-    settings: Settings,
-    *,
-    tables: Path | None = None,
-    on_node: Callable[[str], None] | None = None,
-) -> SparkDbt:
-    """Open dbt on Spark over what the warehouse holds now, for one selection after another.
+@contextmanager
+def open_spark(settings: Settings, *, target: str, tables: Path) -> Iterator[SparkDbt]:
+    """Open dbt on Spark, with the warehouse's inputs mirrored and registered.
 
-    The inputs are mirrored to Parquet. `tables` is where the models' tables go instead of
-    Spark's own warehouse, laid out alike: `<tables>/<schema>.db/<table>/*.parquet`. Raises
-    TandemError where Spark cannot run, before anything is written.
+    What it builds goes to `<tables>/<schema>.db/<table>`; tables that stand there already can be
+    read. A cluster must see the home and `tables` under the same paths. Raises TandemError, and
+    then has overwritten nothing, where Spark cannot run: no Java, no package, a cluster that does
+    not answer, is of another version or sees other files, a Parquet file that is not whole.
     """
-    missing = missing_requirement()
-    if missing:
-        raise TandemError(missing)
-    mirrored = mirror(settings)
-    python_models.install()
+    require_spark(target)
+    dbt = SparkDbt(settings, settings.home / "spark" / target, spark_target=target)
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-    dbt = SparkDbt(settings, settings.home / "spark" / "dbt", on_node=on_node, tables=tables)
-    _register(dbt, settings, mirrored)
-    _declare_key(settings)
-    return dbt
+    with (
+        _exchange(settings) as folder,
+        _variable("TANDEM_SPARK_TABLES", str(tables.absolute())),
+        session_key.declared(settings.secret_key()),
+    ):
+        python_models.install(folder, tables.absolute())
+        dbt.parse()
+        if target == CLUSTER_TARGET:
+            _check_cluster(dbt, folder)
+        made = _made(tables.absolute())
+        check_parquet(folder for schema in made.values() for folder in schema.values())
+        mirrored = _mirrored(mirror_root(settings), mirror(settings))
+        check_parquet(folder for schema in mirrored.values() for folder in schema.values())
+        dbt.operate("register_tables", {"folders": mirrored | made})
+        yield dbt
 
 
 def stop_session() -> None:
@@ -102,67 +119,115 @@ def stop_session() -> None:
         session.stop()
 
 
+def check_parquet(folders: Iterable[str]) -> None:
+    """Raise TandemError for the first Parquet file in `folders` that was not written whole.
+
+    Reads each file's footer, which is written last.
+    """
+    with duckdb.connect() as connection:
+        for path in (path for folder in folders for path in Path(folder).rglob("*.parquet")):
+            try:
+                connection.execute(f"from parquet_file_metadata({literal(path)})").fetchall()
+            except duckdb.Error as error:
+                reason = str(error).splitlines()[0]
+                raise TandemError(f"{path} was not written whole: {reason}") from None
+
+
 @dataclass
 class SparkDbt(DbtSession):
-    """dbt for the Spark target, which does not open the warehouse."""
+    """dbt for a target of Spark, which does not open the warehouse."""
 
-    tables: Path | None = None
+    spark_target: str = SESSION_TARGET
+    problems: list[str] = field(default_factory=list)
 
     def run(self, select: Sequence[str] = (), *, check: bool = True) -> list[NodeResult]:
-        """Make the models that `select` names, or all; raises TandemError as `invoke` does."""
+        """Make every model, or those that `select` names, anew; as `invoke` otherwise."""
         chosen = ["--select", *select] if select else []
-        return self.invoke(["run", "--full-refresh", "--target", TARGET, *chosen], check=check)
+        return self.invoke(["run", "--full-refresh", *chosen], check=check)
 
-    def _run(self, arguments: Sequence[str]) -> list[Any]:
-        with _tables_in(self.tables):
-            return super()._run(arguments)
+    def operate(self, macro: str, arguments: Mapping[str, Any]) -> None:
+        """Run a macro as an operation; raises TandemError with dbt's reason where it fails."""
+        self.problems.clear()
+        results = self._run(["run-operation", macro, "--args", json.dumps(arguments)])
+        if any(str(item.status) != "success" for item in results):
+            raise TandemError(brief("\n".join(self.problems)) or f"dbt {macro} failed")
 
     @contextmanager
     def _held_open(self, command: str) -> Iterator[None]:  # noqa: ARG002
         yield
 
-    def operate(self, macro: str, arguments: Mapping[str, Any]) -> None:
-        """Run a macro as an operation; raises TandemError where it fails."""
-        command = ["run-operation", macro, "--target", TARGET, "--args", json.dumps(arguments)]
-        for item in self._run(command):
-            if str(item.status) != "success":
-                raise TandemError(f"dbt {macro}: {str(item.message or item.status).strip()[:300]}")
+    def _run(self, arguments: Sequence[str]) -> list[Any]:
+        return super()._run([*arguments, "--target", self.spark_target])
+
+    def _heard(self, event: Any) -> None:
+        # The result of an operation does not say why it failed.
+        if event.info.name.startswith("RunningOperation"):
+            self.problems.append(str(event.data.exc))
+        super()._heard(event)
 
 
 @contextmanager
-def _tables_in(folder: Path | None) -> Iterator[None]:
-    """Tell the macro `spark__location_clause` and the Python models where tables go."""
-    before = os.environ.pop(TABLES_VARIABLE, None)
-    if folder is not None:
-        os.environ[TABLES_VARIABLE] = str(folder.absolute())
+def _variable(name: str, value: str) -> Iterator[None]:
+    before = os.environ.get(name)
+    os.environ[name] = value
     try:
         yield
     finally:
-        os.environ.pop(TABLES_VARIABLE, None)
-        if before is not None:
-            os.environ[TABLES_VARIABLE] = before
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
-def _register(dbt: SparkDbt, settings: Settings, tables: Sequence[MirroredTable]) -> None:
-    names: dict[str, list[str]] = {}
+@contextmanager
+def _exchange(settings: Settings) -> Iterator[Path]:
+    """A private folder for what goes between this process and Spark's; empty, and gone after."""
+    folder = settings.home.absolute() / "spark" / "exchange"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    folder.parent.chmod(0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _reach(host: str, port: int) -> None:
+    try:
+        with socket.create_connection((host, port), timeout=CONNECT_SECONDS):
+            pass
+    except OSError as error:
+        raise TandemError(
+            f"no Spark at {host}:{port} ({error.strerror or error}): start its HiveThriftServer2, "
+            "or set TANDEM_SPARK_HOST and TANDEM_SPARK_PORT"
+        ) from None
+
+
+def _check_cluster(dbt: SparkDbt, folder: Path) -> None:
+    """That the cluster is of this client's version and sees the files of this home."""
+    probe = folder / "probe.parquet"
+    with duckdb.connect() as connection:
+        connection.execute(f"copy (select 1 as probe) to {literal(probe)}")
+    try:
+        client = metadata.version("pyspark")
+        dbt.operate("check_cluster", {"client": client, "probe": str(probe)})
+    except TandemError as error:
+        host, port = cluster_address()
+        raise TandemError(f"the Spark at {host}:{port}: {error}") from None
+
+
+def _mirrored(root: Path, tables: Iterable[MirroredTable]) -> Folders:
+    found: Folders = {}
     for table in tables:
-        names.setdefault(table.schema, []).append(table.name)
-    dbt.operate("register_mirror", {"root": str(mirror_root(settings)), "tables": names})
+        folder = root / table.schema / table.name
+        found.setdefault(table.schema, {})[table.name] = str(folder)
+    return found
 
 
-def _declare_key(settings: Settings) -> None:
-    """The padded keys of RFC 2104 as session variables: no table, view or log holds them."""
-    key = settings.secret_key()
-    if len(key) > 64:
-        key = hashlib.sha256(key).digest()
-    block = key.ljust(64, b"\0")
-    session = _session()
-    for name, mask in (("tandem_ipad", 0x36), ("tandem_opad", 0x5C)):
-        padded = bytes(byte ^ mask for byte in block)
-        session.sql(f"declare or replace variable {name} binary default X'{padded.hex()}'")
-
-
-def _session() -> Any:
-    from pyspark.sql import SparkSession
-
-    return SparkSession.builder.getOrCreate()
+def _made(tables: Path) -> Folders:
+    """What an earlier run left whole."""
+    found: Folders = {}
+    for done in sorted(tables.glob("*.db/*/_SUCCESS")):
+        schema = done.parent.parent.stem
+        found.setdefault(schema, {})[done.parent.name] = str(done.parent)
+    return found

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.engines import spark
+from orchestration.engines import requirements, spark
 from orchestration.errors import TandemError
 from tests.support import test_settings
 
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spark.metadata, "version", lambda _: "1")
+    monkeypatch.setattr(requirements.metadata, "version", lambda _: "1")
 
 
 def _java(folder: Path, version: str) -> None:
@@ -28,15 +28,15 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(name: str) -> str:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(spark.metadata, "version", absent)
-    assert "pyspark is not installed" in str(spark.missing_requirement())
+    monkeypatch.setattr(requirements.metadata, "version", absent)
+    assert "pyspark is not installed" in str(requirements.missing_requirement())
 
 
 @pytest.mark.usefixtures("installed")
 def test_a_missing_java_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert spark.missing_requirement() == "no java on the path: Spark needs Java 17"
+    assert requirements.missing_requirement() == "no java on the path: Spark needs Java 17"
 
 
 @pytest.mark.usefixtures("installed")
@@ -48,7 +48,7 @@ def test_an_old_java_is_refused(
 ) -> None:
     _java(tmp_path, version)
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
-    assert (spark.missing_requirement() is not None) == missing
+    assert (requirements.missing_requirement() is not None) == missing
 
 
 def test_nothing_is_written_without_spark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

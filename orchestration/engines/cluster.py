@@ -1,0 +1,230 @@
+"""A Spark cluster on this machine's loopback: a master, workers and HiveThriftServer2.
+
+For tests and for a first look: it has every part of a real one, each a process of its own, and
+nothing of it outlives the block. All of it comes with the package pyspark.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from orchestration.engines import session_key
+from orchestration.engines.requirements import missing_java
+from orchestration.errors import TandemError
+
+HOST = "127.0.0.1"
+START_SECONDS = 120
+_MASTER = "org.apache.spark.deploy.master.Master"
+_WORKER = "org.apache.spark.deploy.worker.Worker"
+_THRIFT_SERVER = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
+# A short life on few cores: the second compiler and a parallel collector never pay.
+_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dfile.encoding=UTF-8"
+
+
+@dataclass
+class Cluster:
+    """A running cluster. `thrift_port` of `HOST` takes the target `spark_thrift`."""
+
+    home: Path
+    master_port: int
+    thrift_port: int
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which Tandem builds on this cluster."""
+        return {"TANDEM_SPARK_HOST": HOST, "TANDEM_SPARK_PORT": str(self.thrift_port)}
+
+    def executors(self, worker: int) -> list[psutil.Process]:
+        """The executors that a worker runs now: none before the first query needs one."""
+        try:
+            return psutil.Process(self.workers[worker].pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def kill_worker(self, worker: int) -> None:
+        """SIGKILL for a worker and its executors, as when a machine loses power."""
+        _kill(self.workers[worker])
+
+
+@contextmanager
+def loopback_cluster(
+    home: Path, *, workers: int = 2, cores: int = 1, memory: str = "768m", driver: str = "1g"
+) -> Iterator[Cluster]:
+    """Start a cluster with its folders under `home`, which is made private, and end it after.
+
+    Each worker has one executor of `cores` and `memory`; `driver` is the Thrift server's heap.
+    Raises TandemError where Java or a package is missing, and where a process does not come up.
+    Whoever reaches the Thrift server's port of 127.0.0.1 may query: it is for a machine of one's
+    own. The parts trust one another by a secret of this run.
+    """
+    missing = missing_java()
+    if missing:
+        raise TandemError(missing)
+    home = home.absolute()
+    for folder in (home, *(home / name for name in ("conf", "local", "logs", "tmp", "work"))):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    home.chmod(0o700)
+    found = Cluster(home, master_port=_free_port(), thrift_port=_free_port())
+    _configure(found, cores, memory, driver)
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start(name: str, *command: str) -> subprocess.Popen[bytes]:
+        processes.append(_start(home, name, command))
+        return processes[-1]
+
+    try:
+        master = f"spark://{HOST}:{found.master_port}"
+        address = ("--host", HOST, "--webui-port", "0")
+        start("master", "spark-class", _MASTER, *address, "--port", str(found.master_port))
+        _wait_for(found.master_port, processes, home)
+        limits = ("--cores", str(cores), "--memory", _worker_memory(memory))
+        for number in range(workers):
+            work = ("--work-dir", str(home / "work" / str(number)))
+            command = ("spark-class", _WORKER, *address, *limits, *work, master)
+            found.workers.append(start(f"worker-{number}", *command))
+        start("thrift", "spark-submit", "--class", _THRIFT_SERVER, "spark-internal", *_hive(found))
+        _wait_for(found.thrift_port, processes, home)
+        yield found
+    finally:
+        for process in reversed(processes):
+            _kill(process)
+
+
+def _configure(cluster: Cluster, cores: int, memory: str, driver: str) -> None:
+    """Settings in files, so that no secret stands in a process's command line."""
+    home = cluster.home
+    settings = {
+        "spark.master": f"spark://{HOST}:{cluster.master_port}",
+        "spark.authenticate": "true",
+        "spark.authenticate.secret": secrets.token_hex(32),
+        "spark.driver.host": HOST,
+        "spark.driver.bindAddress": HOST,
+        "spark.driver.memory": driver,
+        "spark.driver.extraJavaOptions": f"{_JVM} -Djava.io.tmpdir={home / 'tmp'}",
+        "spark.executor.cores": str(cores),
+        "spark.executor.memory": memory,
+        "spark.executor.extraJavaOptions": f"{_JVM} -Djava.io.tmpdir={home / 'tmp'}",
+        "spark.local.dir": str(home / "local"),
+        "spark.log.level": "ERROR",
+        "spark.master.rest.enabled": "false",
+        # Every build makes its tables anew; a metastore in a database would only cost time.
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.redaction.string.regex": session_key.LITERAL,
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.warehouse.dir": str(home / "warehouse"),
+        "spark.ui.enabled": "false",
+    }
+    text = "".join(f"{name} {value}\n" for name, value in settings.items())
+    _write(home / "conf" / "spark-defaults.conf", text)
+    _write(
+        home / "conf" / "log4j2.properties",
+        "rootLogger.level = error\n"
+        "rootLogger.appenderRef.stderr.ref = stderr\n"
+        "appender.stderr.type = Console\n"
+        "appender.stderr.name = stderr\n"
+        "appender.stderr.target = SYSTEM_ERR\n"
+        "appender.stderr.layout.type = PatternLayout\n"
+        "appender.stderr.layout.pattern = %d %p %c: %m%n%ex\n",
+    )
+
+
+def _hive(cluster: Cluster) -> Iterator[str]:
+    settings = {
+        "hive.server2.thrift.port": str(cluster.thrift_port),
+        "hive.server2.thrift.bind.host": HOST,
+        "hive.server2.authentication": "NOSASL",
+        # Hive would keep a file of what each statement logged.
+        "hive.server2.logging.operation.enabled": "false",
+        "hive.exec.scratchdir": str(cluster.home / "tmp" / "scratch"),
+        "hive.exec.local.scratchdir": str(cluster.home / "tmp" / "local"),
+        "hive.downloaded.resources.dir": str(cluster.home / "tmp" / "resources"),
+        "hive.querylog.location": str(cluster.home / "tmp" / "querylog"),
+    }
+    for name, value in settings.items():
+        yield from ("--hiveconf", f"{name}={value}")
+
+
+def _start(home: Path, name: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    package = find_spec("pyspark")
+    if package is None or package.origin is None:
+        raise TandemError("the package pyspark is not installed: install Tandem's extra `spark`")
+    spark_home = Path(package.origin).parent
+    # The key and the settings of Tandem are none of its business.
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")
+    }
+    with (home / "logs" / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(
+            [str(spark_home / "bin" / command[0]), *command[1:]],
+            cwd=home,
+            env={**inherited, **_environment(home, spark_home)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            # A group of its own: a worker and its executors end together.
+            start_new_session=True,
+            umask=0o077,
+        )
+
+
+def _environment(home: Path, spark_home: Path) -> Mapping[str, str]:
+    return {
+        "PYSPARK_PYTHON": sys.executable,
+        "SPARK_CONF_DIR": str(home / "conf"),
+        "SPARK_DAEMON_JAVA_OPTS": _JVM,
+        "SPARK_DAEMON_MEMORY": "256m",
+        "SPARK_HOME": str(spark_home),
+        "SPARK_LOCAL_DIRS": str(home / "local"),
+        # Without it Spark's own pages would listen on every address.
+        "SPARK_LOCAL_IP": HOST,
+        "SPARK_PUBLIC_DNS": HOST,
+    }
+
+
+def _wait_for(port: int, processes: list[subprocess.Popen[bytes]], home: Path) -> None:
+    """Until the port answers; a process that ends before is an error, and so is too long a wait."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if any(process.poll() is not None for process in processes):
+            raise TandemError(f"a process of Spark ended at once: see {home / 'logs'}")
+        with socket.socket() as probe:
+            if probe.connect_ex((HOST, port)) == 0:
+                return
+        time.sleep(0.2)
+    raise TandemError(f"Spark does not listen after {START_SECONDS} s: see {home / 'logs'}")
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((HOST, 0))
+        return int(listener.getsockname()[1])
+
+
+def _worker_memory(executor: str) -> str:
+    """A worker's room for one executor: its heap, in the unit given, and a quarter more."""
+    return f"{int(executor[:-1]) * 5 // 4 + 1}{executor[-1]}"
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o600)
