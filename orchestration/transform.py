@@ -114,11 +114,11 @@ class DbtSession:
             set_key(connection, self.settings)
             return [_judge(connection, test) for test in wanted]
 
-    def compile(self, models: Sequence[str]) -> dict[str, str]:
+    def compile(self, models: Sequence[str], options: Sequence[str] = ()) -> dict[str, str]:
         """Model name to its SQL as dbt compiles it; nothing is run."""
         if self.manifest is None:
             self.parse()
-        results = self._run(["compile", "--select", *models])
+        results = self._run(["compile", *options, "--select", *models])
         return {item.node.name: item.node.compiled_code for item in results}
 
     def _data_tests(self) -> list[DataTest]:
@@ -250,13 +250,13 @@ def raise_for_failures(outcomes: Sequence[NodeResult]) -> None:
     """Raise TandemError naming every failed node."""
     failed = [item for item in outcomes if item.failed]
     if failed:
-        reasons = "; ".join(f"{item.name}: {_brief(item.message)}" for item in failed[:5])
+        reasons = "; ".join(f"{item.name}: {brief(item.message)}" for item in failed[:5])
         more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
         raise TandemError(f"dbt: {len(failed)} nodes failed: {reasons}{more}")
 
 
-def _brief(message: str) -> str:
-    """What went wrong, without dbt's trace of macros."""
+def brief(message: str) -> str:
+    """What went wrong in dbt's words, without its trace of macros."""
     lines = [line.strip() for line in message.splitlines()]
     return " ".join(line for line in lines if line and not line.startswith(">"))[:300]
 
