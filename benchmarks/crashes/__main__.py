@@ -28,11 +28,11 @@ from benchmarks.crashes.reader import Seen, watching
 from benchmarks.crashes.victim import Ended, Kill, run
 
 SHARES = {
-    "ingest": 60,
+    "ingest": 80,
     "staging": 18,
     "intermediate": 28,
     "marts": 24,
-    "publish": 40,
+    "publish": 20,
     "release": 30,
 }
 """Kills of 200, by the stage whose process is killed first in its chain."""
