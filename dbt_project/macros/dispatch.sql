@@ -311,7 +311,10 @@
 {#- Spark has temporary views alone, which would run every round of a loop again. -#}
 {% macro spark__create_scratch_table(name, query) -%}
     {%- do run_query('drop table if exists ' ~ name) -%}
-    {%- do run_query('create table ' ~ name ~ ' as ' ~ query) -%}
+    {%- do run_query(
+        'create table ' ~ name ~ ' using parquet location '
+        ~ spark_folder(env_var('TANDEM_SPARK_TABLES') ~ '/scratch/' ~ name) ~ ' as ' ~ query
+    ) -%}
 {%- endmacro %}
 
 {% macro private_view() -%}

@@ -7,7 +7,7 @@
             {%- set name = schema ~ '.' ~ table -%}
             {%- do run_query('drop table if exists ' ~ name) -%}
             {%- do run_query(
-                'create table ' ~ name ~ ' using parquet location ' ~ _folder(folder)
+                'create table ' ~ name ~ ' using parquet location ' ~ spark_folder(folder)
             ) -%}
         {%- endfor -%}
     {%- endfor -%}
@@ -15,7 +15,7 @@
 
 {#- A folder that this machine and Spark's share, as a literal: a cluster may take a bare path for
     one of its own file system. -#}
-{% macro _folder(path) -%}
+{% macro spark_folder(path) -%}
     'file://{{ path | replace("\\", "\\\\") | replace("'", "\\'") }}'
 {%- endmacro %}
 
@@ -82,7 +82,7 @@
 {#- Where a model's Parquet goes. Dropping such a table leaves its files, which a warehouse may still
     read; making it again replaces them. -#}
 {% macro spark__location_clause() -%}
-    location {{ _folder(
+    location {{ spark_folder(
         env_var('TANDEM_SPARK_TABLES') ~ '/' ~ model['schema'] ~ '.db/' ~ model['alias']
     ) }}
 {%- endmacro %}

@@ -22,7 +22,7 @@ from pathlib import Path
 import psutil
 
 from orchestration.engines import session_key
-from orchestration.engines.requirements import missing_java
+from orchestration.engines.requirements import missing_java, missing_package
 from orchestration.errors import TandemError
 
 HOST = "127.0.0.1"
@@ -74,6 +74,7 @@ def loopback_cluster(
     missing = missing_java()
     if missing:
         raise TandemError(missing)
+    package_folder()
     home = home.absolute()
     for folder in (home, *(home / name for name in ("conf", "local", "logs", "tmp", "work"))):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -158,16 +159,24 @@ def _hive(cluster: Cluster) -> Iterator[str]:
         yield from ("--hiveconf", f"{name}={value}")
 
 
-def _start(home: Path, name: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def package_folder() -> Path:
+    """The package pyspark, which holds Spark's own programs. Raises TandemError without it."""
+    missing = missing_package(["pyspark"])
     package = find_spec("pyspark")
-    if package is None or package.origin is None:
-        raise TandemError("the package pyspark is not installed: install Tandem's extra `spark`")
-    spark_home = Path(package.origin).parent
+    if missing or package is None or package.origin is None:
+        raise TandemError(missing or "the package pyspark cannot be found")
+    return Path(package.origin).parent
+
+
+def _start(home: Path, name: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+    spark_home = package_folder()
     # The key and the settings of Tandem are none of its business.
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")
     }
-    with (home / "logs" / f"{name}.log").open("wb") as log:
+    path = home / "logs" / f"{name}.log"
+    path.touch(mode=0o600)
+    with path.open("wb") as log:
         return subprocess.Popen(
             [str(spark_home / "bin" / command[0]), *command[1:]],
             cwd=home,
@@ -226,5 +235,5 @@ def _worker_memory(executor: str) -> str:
 
 
 def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
     path.write_text(text, encoding="utf-8")
-    path.chmod(0o600)

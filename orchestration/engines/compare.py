@@ -11,6 +11,9 @@ import duckdb
 from orchestration.errors import TandemError
 from orchestration.warehouse import literal
 
+COMMITTED = "_SUCCESS"
+"""What Spark leaves in a table's folder once every file of it is written."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -60,11 +63,16 @@ def compare_tables(
 
 
 def parquet_of(there: Path, table: str) -> str:
-    """The Parquet files of a managed table of Spark, as a SQL table function."""
+    """The Parquet files of a table of Spark, as a SQL table function.
+
+    Raises TandemError where there are none, and where Spark had not written the last of them.
+    """
     schema, name = table.split(".")
     folder = there / f"{schema}.db" / name
     if not any(folder.glob("**/*.parquet")):
         raise TandemError(f"{table}: no Parquet in {folder}")
+    if not (folder / COMMITTED).exists():
+        raise TandemError(f"{table}: Spark was stopped while it wrote {folder}")
     # Partitions by date stand in the paths alone.
     return f"read_parquet({literal(folder / '**/*.parquet')}, hive_partitioning = true)"
 

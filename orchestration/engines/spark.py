@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from orchestration.engines import python_models, session_key
+from orchestration.engines.compare import COMMITTED
 from orchestration.engines.mirror import MirroredTable, mirror, mirror_root
 from orchestration.engines.requirements import (
     CLUSTER_PACKAGES,
@@ -75,19 +76,22 @@ def build_on_spark(
     Every model is rebuilt whole and nothing is published; the warehouse stays as it is. `on_node`
     hears each node's name. Raises TandemError as `open_spark` does, and where a node failed.
     """
-    with open_spark(settings, target=default_target(), tables=tables_root(settings)) as spark:
+    tables, target = tables_root(settings), default_target()
+    with open_spark(settings, target=target, tables=tables, reuse=bool(select)) as spark:
         spark.on_node = on_node
         return spark.run(select)
 
 
 @contextmanager
-def open_spark(settings: Settings, *, target: str, tables: Path) -> Iterator[SparkDbt]:
+def open_spark(
+    settings: Settings, *, target: str, tables: Path, reuse: bool = False
+) -> Iterator[SparkDbt]:
     """Open dbt on Spark, with the warehouse's inputs mirrored and registered.
 
-    What it builds goes to `<tables>/<schema>.db/<table>`; tables that stand there already can be
-    read. A cluster must see the home and `tables` under the same paths. Raises TandemError, and
-    then has overwritten nothing, where Spark cannot run: no Java, no package, a cluster that does
-    not answer, is of another version or sees other files, a Parquet file that is not whole.
+    What it builds goes to `<tables>/<schema>.db/<table>`; with `reuse`, what stands there already
+    can be read. A cluster must see the home and `tables` under the same paths. Raises TandemError,
+    and then has overwritten no table, where Spark cannot run: no Java, no package, a cluster that
+    does not answer, is of another version or sees other files, a Parquet file that is not whole.
     """
     require_spark(target)
     dbt = SparkDbt(settings, settings.home / "spark" / target, spark_target=target)
@@ -102,7 +106,7 @@ def open_spark(settings: Settings, *, target: str, tables: Path) -> Iterator[Spa
         dbt.parse()
         if target == CLUSTER_TARGET:
             _check_cluster(dbt, folder)
-        made = _made(tables.absolute())
+        made = _made(tables.absolute()) if reuse else {}
         check_parquet(folder for schema in made.values() for folder in schema.values())
         mirrored = _mirrored(mirror_root(settings), mirror(settings))
         check_parquet(folder for schema in mirrored.values() for folder in schema.values())
@@ -227,7 +231,7 @@ def _mirrored(root: Path, tables: Iterable[MirroredTable]) -> Folders:
 def _made(tables: Path) -> Folders:
     """What an earlier run left whole."""
     found: Folders = {}
-    for done in sorted(tables.glob("*.db/*/_SUCCESS")):
+    for done in sorted(tables.glob(f"*.db/*/{COMMITTED}")):
         schema = done.parent.parent.stem
         found.setdefault(schema, {})[done.parent.name] = str(done.parent)
     return found

@@ -5,6 +5,7 @@ Needs Java 17 and the extra `spark`: `make test-spark-cluster` makes an environm
 
 from __future__ import annotations
 
+import socketserver
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,11 +13,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestration.engines import session_key
+from orchestration.engines import session_key, spark
 from orchestration.engines.agreement import compare_engines
 from orchestration.engines.cluster import Cluster, loopback_cluster
+from orchestration.engines.mirror import mirror_root
 from orchestration.engines.requirements import CLUSTER_PACKAGES, missing_java, missing_package
+from orchestration.errors import TandemError
 from tests.spark.worlds import assert_equal, land_world
+from tests.support import test_settings
 
 MISSING = missing_package(CLUSTER_PACKAGES) or missing_java()
 pytestmark = [
@@ -31,13 +35,37 @@ NODES_BEFORE_THE_KILL = 70
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with loopback_cluster(tmp_path_factory.mktemp("cluster")) as found:
         yield found
-    assert not [process for process in _processes(found.home) if process.is_running()]
+    assert not _processes(found.home)
 
 
 @pytest.fixture
 def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in cluster.environment.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("_on_the_cluster")
+def test_a_cluster_of_another_version_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(spark.metadata, "version", lambda _: "3.5.9")
+    with pytest.raises(
+        TandemError, match=r"127\.0\.0\.1:\d+: .*version 4\.\d.* has pyspark 3\.5\.9"
+    ):
+        spark.build_on_spark(test_settings(tmp_path))
+    assert not mirror_root(test_settings(tmp_path)).exists()
+
+
+@pytest.mark.usefixtures("_on_the_cluster")
+def test_a_server_that_is_no_spark_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with socketserver.TCPServer(("127.0.0.1", 0), _Closing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("TANDEM_SPARK_PORT", str(server.server_address[1]))
+        with pytest.raises(TandemError, match=rf"127\.0\.0\.1:{server.server_address[1]}"):
+            spark.build_on_spark(test_settings(tmp_path))
+        server.shutdown()
 
 
 @pytest.mark.usefixtures("_on_the_cluster")
@@ -58,19 +86,27 @@ def test_a_build_survives_the_loss_of_a_worker(cluster: Cluster, tmp_path: Path)
                 threading.Timer(0.3, kill).start()
 
     settings = land_world(tmp_path, seeds=(0,), persons=120)
-    agreement = compare_engines(settings, on_node=on_node)
+    agreement = compare_engines(settings, keep=True, on_node=on_node)
     [executors] = lost
     assert executors
-    assert not any(process.is_running() for process in executors)
+    assert not {process.pid for process in executors} & set(_processes(cluster.home))
     assert cluster.workers[1].poll() is not None
     assert_equal(agreement)
     for padded in session_key.padded_keys(settings.secret_key()).values():
         assert not _files_with(padded, cluster.home)
+        assert not _files_with(padded, settings.home)
 
 
-def _processes(home: Path) -> list[psutil.Process]:
+class _Closing(socketserver.BaseRequestHandler):
+    """Hangs up at once."""
+
+    def handle(self) -> None:
+        self.request.close()
+
+
+def _processes(home: Path) -> list[int]:
     return [
-        process
+        process.pid
         for process in psutil.process_iter(["cmdline"])
         if str(home) in " ".join(process.info.get("cmdline") or [])
     ]

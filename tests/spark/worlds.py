@@ -45,6 +45,9 @@ def assert_equal(agreement: Agreement) -> None:
     different = [f"{mart.table}: {mart.summary}" for mart in agreement.marts if not mart.is_equal]
     assert not different
     assert agreement.is_equal
-    assert len(agreement.marts) == len(list((DBT_PROJECT / "models" / "marts").rglob("*.sql")))
+    models = (DBT_PROJECT / "models" / "marts").rglob("*.sql")
+    # What is a view holds the rows of what was landed, on both engines.
+    tables = [path for path in models if "materialized='view'" not in path.read_text()]
+    assert len(agreement.marts) == len(tables)
     empty = {mart.table for mart in agreement.marts if not mart.rows_here}
     assert empty <= EMPTY_IN_A_FIRST_BUILD

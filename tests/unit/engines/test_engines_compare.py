@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from orchestration.engines.compare import Difference, compare_tables
+from orchestration.engines.compare import COMMITTED, Difference, compare_tables
 from orchestration.warehouse import literal
 
 HERE = """
@@ -31,6 +31,7 @@ def _compare(connection: duckdb.DuckDBPyConnection, there: Path, query: str) -> 
     folder = there / "dim.db" / "things"
     folder.mkdir(parents=True, exist_ok=True)
     connection.execute(f"copy ({query}) to {literal(folder / 'part-0.parquet')} (format parquet)")
+    (folder / COMMITTED).touch()
     [difference] = compare_tables(connection, ["dim.things"], there)
     return difference
 
@@ -96,3 +97,18 @@ def test_a_table_that_is_missing_or_has_other_columns_is_a_problem(
     assert "no Parquet" in missing.problem
     other = _compare(connection, tmp_path, "select id, name, share from dim.things")
     assert other.problem == "columns of one copy alone: day"
+
+
+def test_a_table_that_was_not_written_whole_is_a_problem(
+    connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    assert _compare(connection, tmp_path, "from dim.things").is_equal
+    folder = tmp_path / "dim.db" / "things"
+    (folder / COMMITTED).unlink()
+    [stopped] = compare_tables(connection, ["dim.things"], tmp_path)
+    assert "stopped while it wrote" in stopped.problem
+    (folder / COMMITTED).touch()
+    with (folder / "part-0.parquet").open("r+b") as part:
+        part.truncate(100)
+    [cut] = compare_tables(connection, ["dim.things"], tmp_path)
+    assert "part-0.parquet" in cut.problem
