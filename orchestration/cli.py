@@ -225,6 +225,60 @@ def build(
     _print_build(settings, done.state, None, progress.results, published(settings), as_json=as_json)
 
 
+@app.command()
+def land(
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Processes of this machine; by default land_workers."),
+    ] = None,
+    join: Annotated[
+        bool, typer.Option("--join", help="Help the landing that another process leads.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Take in what is new as Parquet, by many workers; `tandem build` goes on from there."""
+    from dataclasses import asdict
+
+    from orchestration.land import join as help_landing
+    from orchestration.land import land as lead_landing
+    from orchestration.lock import build_lock
+    from orchestration.progress import progress_bar
+
+    settings = _settings()
+    if join:
+        done = help_landing(settings, workers=workers or settings.land_workers)
+        if as_json:
+            _print_json({"tasks": done})
+        elif done is None:
+            _say("no landing is under way")
+        else:
+            _say(f"the landing is over; this process did {done:,} of its tasks")
+        return
+    with build_lock(settings), progress_bar("landing", "bytes") as progress:
+        report = lead_landing(
+            settings,
+            workers=workers,
+            progress=lambda event: progress(event.bytes_done, event.bytes_total),
+        )
+    if as_json:
+        _print_json(
+            {
+                "batch_id": report.batch_id,
+                "files": len(report.files),
+                "logs": {log: asdict(total) for log, total in sorted(report.totals.items())},
+                "misplaced": len(report.unknown),
+            }
+        )
+        return
+    for log, total in sorted(report.totals.items()):
+        _say(
+            f"{log:30} {total.lines_read:>12,} lines: {total.accepted:,} accepted, "
+            f"{total.rejected:,} rejected, {total.duplicates:,} duplicates"
+        )
+    misplaced = f"; {len(report.unknown)} in the wrong place" if report.unknown else ""
+    _say(f"{len(report.files)} files taken as batch {report.batch_id}{misplaced}")
+
+
 def _window(first: datetime | None, last: datetime | None) -> list[date]:
     """The business dates of a backfill, both ends included."""
     if first is None and last is None:

@@ -14,7 +14,9 @@ from pathlib import Path
 
 import duckdb
 
+from orchestration.contracts import contracts
 from orchestration.errors import TandemError
+from orchestration.land.store import Version, link_tree, versions
 from orchestration.settings import Settings
 from orchestration.warehouse import literal, open_warehouse
 
@@ -42,8 +44,9 @@ def mirror_root(settings: Settings) -> Path:
 def mirror(settings: Settings) -> list[MirroredTable]:
     """Write every table of `raw`, `control`, `quarantine` and `seeds` anew; the new set whole.
 
-    A killed run leaves the set of before: the folder is written beside it and renamed. Raises
-    TandemError for a warehouse without these tables and for a column of another type.
+    Landed Parquet is linked, not copied. A killed run leaves the set of before: the folder is
+    written beside it and renamed. Raises TandemError for a warehouse without these tables, for a
+    column of another type, and for landed files that are not whole.
     """
     root = mirror_root(settings)
     fresh = root.with_name(f"mirror.{os.getpid()}")
@@ -54,8 +57,15 @@ def mirror(settings: Settings) -> list[MirroredTable]:
     try:
         with open_warehouse(settings) as connection:
             tables = _columns(connection)
+            landed = {
+                contracts()[log].table: version
+                for log, version in versions(connection).items()
+                if version.files
+            }
             written = [
-                _write(connection, fresh, schema, name, columns)
+                _link(settings, fresh, name, landed[name])
+                if schema == "raw" and name in landed
+                else _write(connection, fresh, schema, name, columns)
                 for (schema, name), columns in tables.items()
             ]
         shutil.rmtree(root, ignore_errors=True)
@@ -85,6 +95,11 @@ def _columns(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], dic
             f"the warehouse has no {', '.join(missing)} yet: run `tandem build` first"
         )
     return tables
+
+
+def _link(settings: Settings, root: Path, name: str, version: Version) -> MirroredTable:
+    """What was landed as Parquet is read as it lies, and stays while it is linked."""
+    return MirroredTable("raw", name, link_tree(settings, version, root / "raw" / name))
 
 
 def _write(

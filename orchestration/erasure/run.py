@@ -44,7 +44,7 @@ from orchestration.erasure.tombstones import (
 )
 from orchestration.errors import SettingsError, TandemError
 from orchestration.ingest.checks import quote
-from orchestration.ingest.tables import create_tables, raw_ddl
+from orchestration.ingest.tables import create_tables, raw_ddl, require_tables
 from orchestration.lock import build_lock
 from orchestration.publish import drop_older, sweep
 from orchestration.settings import Settings
@@ -179,6 +179,7 @@ def _plan(
         raise TandemError(f"{settings.home} holds no warehouse yet: run `tandem build`")
     with open_warehouse(settings) as connection:
         create_tables(connection)
+        require_tables(connection, "erasing a person")
         keep_tombstones(connection, settings)
         has_tombstones(connection, settings)
         kinds = [id_kind] if id_kind else list(KINDS)
@@ -238,7 +239,8 @@ def _ids_of(
     unbuilt = _count(connection, f"control.batches where batch_id > coalesce(({last}), 0)")
     if unbuilt or not _count(
         connection,
-        "duckdb_tables() where schema_name = 'intermediate' and table_name = 'int_identities'",
+        "information_schema.tables "
+        "where table_schema = 'intermediate' and table_name = 'int_identities'",
     ):
         raise TandemError(
             "records were taken in that no build has gone through: run `tandem build` first, so "

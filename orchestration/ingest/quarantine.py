@@ -29,7 +29,7 @@ from orchestration.ingest.load import (
 )
 from orchestration.ingest.scan import Scan
 from orchestration.ingest.settle import settle
-from orchestration.ingest.tables import create_tables
+from orchestration.ingest.tables import create_tables, require_tables
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
 
@@ -143,6 +143,7 @@ def replay_quarantine(
     journal.require_none(settings)
     filters = {"log": log, "reason": reason, "path": path, "file_id": file_id}
     with open_warehouse(settings) as connection:
+        require_tables(connection, "replaying quarantine")
         create_tables(connection)
         try:
             report = _replay_lines(connection, settings, filters)

@@ -5,6 +5,7 @@ Their columns are described in docs/architecture.md.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import get_origin
 
 import duckdb
@@ -134,8 +135,13 @@ def parameter_columns() -> dict[str, str]:
     }
 
 
-def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create every schema and table that is missing; change none that is there."""
+def create_tables(
+    connection: duckdb.DuckDBPyConnection, logs: Collection[str] | None = None
+) -> None:
+    """Create every schema and table that is missing; change none that is there.
+
+    `logs` narrows the tables of `raw`.
+    """
     for schema in ("raw", "quarantine", "control"):
         connection.execute(f"create schema if not exists {schema}")
     for name, columns in CONTROL_TABLES.items():
@@ -143,8 +149,11 @@ def create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         f"create table if not exists control.parameters ({_ddl(parameter_columns())})"
     )
-    for contract in contracts().values():
-        connection.execute(f"create table if not exists raw.{contract.table} ({raw_ddl(contract)})")
+    for log, contract in contracts().items():
+        if logs is None or log in logs:
+            connection.execute(
+                f"create table if not exists raw.{contract.table} ({raw_ddl(contract)})"
+            )
 
 
 def is_landed(connection: duckdb.DuckDBPyConnection) -> bool:

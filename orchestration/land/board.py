@@ -224,15 +224,19 @@ class Board:
 
         A dead worker's claim is taken over. Raises TandemError when too many died of the task.
         """
-        return take_claim(self.claim_path(task), task.about)
+        return take_claim(self.claim_path(task), task.about, ATTEMPTS)
 
     def release(self, task: Task) -> None:
         """Let go of a task, done or not."""
         self.claim_path(task).unlink(missing_ok=True)
 
 
-def take_claim(path: Path, about: str) -> Path | None:
-    """Claim what a path stands for; None when somebody who lives holds it."""
+def take_claim(path: Path, about: str, attempts: int | None = None) -> Path | None:
+    """Claim what a path stands for; None when somebody who lives holds it.
+
+    Raises TandemError when so many `attempts` ended with the death of the holder; the next time
+    they are counted from one.
+    """
     attempt = 1
     holder = read_holder(path)
     if holder is not None:
@@ -246,9 +250,9 @@ def take_claim(path: Path, about: str) -> Path | None:
         except FileNotFoundError:
             return None
         moved.unlink(missing_ok=True)
-        if attempt > ATTEMPTS:
+        if attempts is not None and attempt > attempts:
             raise TandemError(
-                f"{about}: {ATTEMPTS} workers died over it. Look for what ended them (memory is "
+                f"{about}: {attempts} workers died over it. Look for what ended them (memory is "
                 "likely: fewer workers, or a larger memory_limit), then run again"
             )
     return path if _create(path, _myself(attempt)) else None

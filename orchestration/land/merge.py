@@ -97,7 +97,7 @@ def find(
     to rewrite, and (file, lines) that old files lost.
     """
     contract = incoming.contract
-    create_tables(connection)
+    create_tables(connection, [incoming.log])
     incoming.number(connection)
     within = f"h % {shares} = {share}"
     connection.execute(

@@ -287,7 +287,7 @@ class _Leader:
             log = entry.landed.log
             if log not in logs:
                 version = live.get(log)
-                logs[log] = _Log(log, version, _live(self.settings, version))
+                logs[log] = _Log(log, version, store.manifest(self.settings, version))
             if place not in staged:
                 staged[place] = len(logs[log].staged)
                 logs[log].staged.append(f"{task.folder}/{task.name}")
@@ -579,10 +579,6 @@ def _shares(days: Mapping[str, int]) -> Iterator[tuple[list[str], int, int]]:
 
 def _folder(settings: Settings, version: store.Version | None) -> Path:
     return store.version_folder(settings, version) if version else store.landed_root(settings)
-
-
-def _live(settings: Settings, version: store.Version | None) -> dict[str, store.Part]:
-    return store.verify(settings, version) if version else {}
 
 
 def _require_all_rows(

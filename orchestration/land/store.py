@@ -117,7 +117,8 @@ def versions(connection: duckdb.DuckDBPyConnection) -> dict[str, Version]:
 def prepare(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Put views in the place of raw's empty tables, and make them point where the files are.
 
-    Raises TandemError for a warehouse that holds raw rows itself, and for one with erased ids.
+    Raises TandemError for a warehouse that holds raw rows itself, for one with erased ids, and
+    for landed files that are not as they were left.
     """
     held = [
         name
@@ -138,7 +139,10 @@ def prepare(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
             'tombstones: set raw_storage back to "warehouse"'
         )
     connection.execute(_RECORDS)
-    write_views(connection, settings, versions(connection))
+    live = versions(connection)
+    for version in live.values():
+        verify(settings, version)
+    write_views(connection, settings, live)
 
 
 def write_views(

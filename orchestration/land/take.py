@@ -63,7 +63,7 @@ def take(
     Returns an entry a file and the number of accepted rows a day. Raises TandemError for a file
     that changes while it is read.
     """
-    create_tables(connection)
+    create_tables(connection, [files[0].log])
     now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
     settings = settings.model_copy(update={"now": now})
     contract = contracts()[files[0].log]

@@ -1,0 +1,148 @@
+"""What a landing refuses, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import get_ident
+
+import pytest
+
+from orchestration.erasure.run import erase
+from orchestration.errors import LockedError, SettingsError, TandemError
+from orchestration.ingest import ingest, replay_quarantine
+from orchestration.land import join, land, worker
+from orchestration.land.board import Plan, take_claim
+from orchestration.land.run import landing_board
+from orchestration.land.store import version_folder, versions
+from orchestration.land.worker import help_until_over
+from orchestration.settings import Settings
+from orchestration.warehouse import open_warehouse
+from tests.unit.ingest.landing_files import EVENTS, as_jsonl, event, put, query, settings_at
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Settings:
+    made = settings_at(tmp_path, raw_storage="parquet", lock_wait_seconds=0)
+    put(made, EVENTS, "a.jsonl", as_jsonl([event(1), event(2)]))
+    return made
+
+
+def folder_of(config: Settings) -> Path:
+    with open_warehouse(config, read_only=True) as connection:
+        return version_folder(config, versions(connection)[EVENTS])
+
+
+def test_it_needs_the_setting_that_builds_go_by(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="raw_storage"):
+        land(settings_at(tmp_path))
+
+
+def test_rows_in_tables_are_neither_hidden_nor_mixed(config: Settings) -> None:
+    native = config.model_copy(update={"raw_storage": "warehouse"})
+    ingest(native)
+    with pytest.raises(TandemError, match="holds raw records itself"):
+        land(config)
+    assert query(config, "select count(*) from raw.community__events") == [(2,)]
+
+
+def test_tables_do_not_take_what_views_would_hide(config: Settings) -> None:
+    land(config)
+    native = config.model_copy(update={"raw_storage": "warehouse"})
+    put(native, EVENTS, "b.jsonl", as_jsonl([event(3)]))
+    with pytest.raises(TandemError, match="lie as Parquet"):
+        ingest(native)
+    with pytest.raises(TandemError, match="erasing a person is not possible"):
+        erase(config, "app", "a1")
+
+
+def _foreign(folder: Path) -> None:
+    (folder / "dt=2026-05-01" / "mine.parquet").write_bytes(b"PAR1")
+
+
+def _cut(folder: Path) -> None:
+    file = next(folder.rglob("*.parquet"))
+    data = file.read_bytes()
+    file.unlink()
+    file.write_bytes(data[:-3])
+
+
+def _lost(folder: Path) -> None:
+    next(folder.rglob("*.parquet")).unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        (_foreign, "mine.parquet is no file of this landing: move it away"),
+        (_cut, r"b000001-0.parquet has \d+ bytes, not \d+"),
+        (_lost, "b000001-0.parquet is missing"),
+    ],
+)
+def test_a_folder_that_is_not_as_it_was_left_is_named(
+    config: Settings, harm: Callable[[Path], None], words: str
+) -> None:
+    land(config)
+    harm(folder_of(config))
+    put(config, EVENTS, "b.jsonl", as_jsonl([event(3)]))
+    with pytest.raises(TandemError, match=words):
+        land(config)
+    assert query(config, "select count(*) from control.files") == [(1,)]
+
+
+def test_a_second_leader_is_told_who_leads(config: Settings) -> None:
+    board = landing_board(config)
+    board.prepare()
+    assert take_claim(board.root / "coordinator", "x") is not None
+    with pytest.raises(LockedError, match=r"is led by process \d+ on .*--join"):
+        land(config)
+
+
+def test_nobody_to_help_is_no_error(config: Settings) -> None:
+    assert join(config) is None
+
+
+def test_who_joins_does_its_part(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(config, EVENTS, "b.jsonl", as_jsonl([event(2), event(3)]))
+    helping = config.model_copy(update={"lock_wait_seconds": 30.0})
+    leader, step = get_ident(), worker.Worker.step
+
+    def leave_one(self: worker.Worker, plan: Plan) -> bool:
+        if get_ident() == leader and not any(landing_board(config).root.glob("*/*/result.json")):
+            return False
+        return step(self, plan)
+
+    monkeypatch.setattr(worker.Worker, "step", leave_one)
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(join, helping)
+        report = land(config)
+        assert done.result()
+    assert (report.totals[EVENTS].accepted, report.totals[EVENTS].duplicates) == (3, 1)
+
+
+def test_a_worker_of_another_version_takes_nothing(
+    config: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = landing_board(config)
+    seen = []
+
+    def helper(*_: object) -> bool:
+        monkeypatch.setattr(worker, "tools", lambda _: "other tools")
+        with pytest.raises(TandemError, match="this machine other tools"):
+            help_until_over(config, board)
+        monkeypatch.undo()
+        seen.append(True)
+        raise TandemError("enough")
+
+    monkeypatch.setattr(worker.Worker, "step", helper)
+    with pytest.raises(TandemError, match="enough"):
+        land(config)
+    assert seen
+    assert land(config).totals[EVENTS].accepted == 2
+
+
+def test_quarantine_is_not_replayed_into_views(config: Settings) -> None:
+    land(config)
+    with pytest.raises(TandemError, match="replaying quarantine is not possible"):
+        replay_quarantine(config)
