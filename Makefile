@@ -5,10 +5,10 @@ INSTALLED := $(VENV)/.installed
 # The matrices here are tiny: BLAS threads only wait for one another.
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help install run test test-duckdb2 test-spark clients docs lint format clean
+.PHONY: help install run test test-duckdb2 test-spark test-spark-cluster clients docs lint format clean
 
 help: ## show this help
-	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 install: $(INSTALLED) ## make the virtual environment
 
@@ -49,9 +49,15 @@ test-duckdb2: .clients/duckdb-2.0 ## a whole build and the publish, with DuckDB 
 		--target $@ -r $<
 	@touch $@
 
+# Compiling queries and spreading them pays on large data alone.
+SPARK_PYTEST = PYTHONPATH=$(CURDIR)/.clients/spark TANDEM_SPARK_CODEGEN=false \
+	TANDEM_SPARK_PARTITIONS=1 $(BIN)/python -m pytest -q
+
 test-spark: .clients/spark ## every mart on Spark and on DuckDB, compared row for row (needs Java 17)
-	PYTHONPATH=$(CURDIR)/.clients/spark TANDEM_SPARK_CODEGEN=false TANDEM_SPARK_PARTITIONS=1 \
-		$(BIN)/python -m pytest -q tests/spark
+	$(SPARK_PYTEST) tests/spark/test_engines_agree.py
+
+test-spark-cluster: .clients/spark ## the same on a master and two workers, one of which is killed
+	$(SPARK_PYTEST) tests/spark/test_cluster.py
 
 # dbt compiles nothing here and opens no warehouse: its pages show the models as they are written.
 docs: $(INSTALLED) ## the docs as one site, with dbt's own beside it, in .site

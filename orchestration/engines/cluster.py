@@ -7,6 +7,7 @@ nothing of it outlives the block. All of it comes with the package pyspark.
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import signal
 import socket
@@ -27,6 +28,7 @@ from orchestration.errors import TandemError
 
 HOST = "127.0.0.1"
 START_SECONDS = 120
+_PORTS = range(20_000, 30_000)
 _MASTER = "org.apache.spark.deploy.master.Master"
 _WORKER = "org.apache.spark.deploy.worker.Worker"
 _THRIFT_SERVER = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
@@ -80,11 +82,11 @@ def loopback_cluster(
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     home.chmod(0o700)
     found = Cluster(home, master_port=_free_port(), thrift_port=_free_port())
-    _configure(found, cores, memory, driver)
+    _configure(found, cores, memory)
     processes: list[subprocess.Popen[bytes]] = []
 
-    def start(name: str, *command: str) -> subprocess.Popen[bytes]:
-        processes.append(_start(home, name, command))
+    def start(name: str, *command: str, heap: str = "256m") -> subprocess.Popen[bytes]:
+        processes.append(_start(home, name, command, heap))
         return processes[-1]
 
     try:
@@ -95,9 +97,11 @@ def loopback_cluster(
         limits = ("--cores", str(cores), "--memory", _worker_memory(memory))
         for number in range(workers):
             work = ("--work-dir", str(home / "work" / str(number)))
-            command = ("spark-class", _WORKER, *address, *limits, *work, master)
-            found.workers.append(start(f"worker-{number}", *command))
-        start("thrift", "spark-submit", "--class", _THRIFT_SERVER, "spark-internal", *_hive(found))
+            options = (*address, *limits, *work, master)
+            found.workers.append(start(f"worker-{number}", "spark-class", _WORKER, *options))
+        server = ("--class", _THRIFT_SERVER, "spark-internal", *_hive(found))
+        # This one driver takes its heap from the setting of Spark's daemons.
+        start("thrift", "spark-submit", *server, heap=driver)
         _wait_for(found.thrift_port, processes, home)
         yield found
     finally:
@@ -105,7 +109,7 @@ def loopback_cluster(
             _kill(process)
 
 
-def _configure(cluster: Cluster, cores: int, memory: str, driver: str) -> None:
+def _configure(cluster: Cluster, cores: int, memory: str) -> None:
     """Settings in files, so that no secret stands in a process's command line."""
     home = cluster.home
     settings = {
@@ -114,7 +118,6 @@ def _configure(cluster: Cluster, cores: int, memory: str, driver: str) -> None:
         "spark.authenticate.secret": secrets.token_hex(32),
         "spark.driver.host": HOST,
         "spark.driver.bindAddress": HOST,
-        "spark.driver.memory": driver,
         "spark.driver.extraJavaOptions": f"{_JVM} -Djava.io.tmpdir={home / 'tmp'}",
         "spark.executor.cores": str(cores),
         "spark.executor.memory": memory,
@@ -168,7 +171,7 @@ def package_folder() -> Path:
     return Path(package.origin).parent
 
 
-def _start(home: Path, name: str, command: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def _start(home: Path, name: str, command: tuple[str, ...], heap: str) -> subprocess.Popen[bytes]:
     spark_home = package_folder()
     # The key and the settings of Tandem are none of its business.
     inherited = {
@@ -180,7 +183,7 @@ def _start(home: Path, name: str, command: tuple[str, ...]) -> subprocess.Popen[
         return subprocess.Popen(
             [str(spark_home / "bin" / command[0]), *command[1:]],
             cwd=home,
-            env={**inherited, **_environment(home, spark_home)},
+            env={**inherited, **_environment(home, spark_home), "SPARK_DAEMON_MEMORY": heap},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -195,7 +198,6 @@ def _environment(home: Path, spark_home: Path) -> Mapping[str, str]:
         "PYSPARK_PYTHON": sys.executable,
         "SPARK_CONF_DIR": str(home / "conf"),
         "SPARK_DAEMON_JAVA_OPTS": _JVM,
-        "SPARK_DAEMON_MEMORY": "256m",
         "SPARK_HOME": str(spark_home),
         "SPARK_LOCAL_DIRS": str(home / "local"),
         # Without it Spark's own pages would listen on every address.
@@ -224,9 +226,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
+    """A port that nothing has, and that no one is given who asks for any port."""
+    for port in random.sample(_PORTS, k=50):
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind((HOST, port))
+            return port
+    raise TandemError(f"no free port from {_PORTS.start} to {_PORTS.stop}")
 
 
 def _worker_memory(executor: str) -> str:

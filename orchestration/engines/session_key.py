@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from orchestration.errors import TandemError
@@ -28,7 +29,8 @@ def padded_keys(key: bytes) -> dict[str, str]:
 def declared(key: bytes) -> Iterator[None]:
     """While this lasts, every connection that dbt-spark opens has the key.
 
-    Each connection to HiveThriftServer2 is a session of its own; those of one process share one.
+    Each connection to HiveThriftServer2 is a session of its own; those of one process share one,
+    which then is told once.
     """
     from dbt.adapters.spark.connections import SparkConnectionManager
 
@@ -38,13 +40,16 @@ def declared(key: bytes) -> Iterator[None]:
         f"declare or replace variable {name} binary default X'{padded}'"
         for name, padded in padded_keys(key).items()
     ]
-    opened = SparkConnectionManager.open
+    opened, lock, is_told = SparkConnectionManager.open, threading.Lock(), threading.Event()
 
     def open_with_key(connection: Any) -> Any:
         before = connection.state
         result = opened(connection)
-        if before != result.state:
-            _execute(result, statements)
+        is_shared = str(connection.credentials.method).lower().endswith("session")
+        with lock if is_shared else nullcontext():
+            if before != result.state and not (is_shared and is_told.is_set()):
+                _execute(result, statements)
+                is_told.set()
         return result
 
     SparkConnectionManager.open = staticmethod(open_with_key)
