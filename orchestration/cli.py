@@ -897,7 +897,10 @@ def engines_build(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Make the models on a Spark session, from the warehouse's inputs; publishes nothing."""
+    """Make the models on Spark, from the warehouse's inputs; publishes nothing.
+
+    On a session of this process, or on the cluster that TANDEM_SPARK_HOST names.
+    """
     from orchestration.engines.spark import build_on_spark, tables_root
 
     settings = _settings()
@@ -911,6 +914,24 @@ def engines_build(
         )
         return
     _say(f"{len(nodes)} models on Spark, as Parquet under {tables_root(settings)}")
+
+
+@engines.command("cluster")
+def engines_cluster(
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Processes that work.")] = 2,
+    memory: Annotated[str, typer.Option(help="Heap of a worker, as 512m or 2g.")] = "768m",
+) -> None:
+    """Run a Spark cluster on this machine's loopback until Ctrl-C, to try the engine on one."""
+    from contextlib import suppress
+
+    from orchestration.engines.cluster import loopback_cluster
+
+    home = _settings().home / "spark" / "cluster"
+    with loopback_cluster(home, workers=workers, memory=memory) as cluster:
+        words = " ".join(f"{name}={value}" for name, value in cluster.environment.items())
+        _say(f"{words} tandem engines build")
+        with suppress(KeyboardInterrupt):
+            cluster.wait()
 
 
 @engines.command("compare")

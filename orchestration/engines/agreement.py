@@ -19,6 +19,7 @@ from orchestration.engines.spark import (
     tables_root,
 )
 from orchestration.errors import TandemError
+from orchestration.land.store import landed_root
 from orchestration.publish.allowlist import PUBLISHED_SCHEMAS
 from orchestration.settings import Settings
 from orchestration.transform import DbtSession
@@ -91,12 +92,17 @@ def _copy(settings: Settings, home: Path) -> Settings:
         raise TandemError(f"{settings.warehouse_path} does not exist yet: run `tandem build` first")
     home.mkdir(parents=True, mode=0o700)
     key = SecretStr(settings.secret_key().decode())
-    copy = settings.model_copy(update={"home": home, "key": key})
+    # What was landed as Parquet is linked from where it lies.
+    paths = {"home": home, "landed": landed_root(settings)}
+    copy = settings.model_copy(update=paths | {"key": key})
     # DuckDB attaches nothing that could be written to a connection that only reads.
     with open_warehouse(settings) as connection:
         schemas = ", ".join(literal(schema) for schema in _INPUTS)
         tables = connection.execute(
-            f"select schema_name, table_name from duckdb_tables() where schema_name in ({schemas})"
+            f"""
+            select table_schema, table_name from information_schema.tables
+            where table_schema in ({schemas}) and table_catalog = current_database()
+            """
         ).fetchall()
         connection.execute(f"attach {literal(copy.warehouse_path)} as copied")
         for schema in _INPUTS:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import secrets
 import signal
 import socket
@@ -44,6 +45,7 @@ class Cluster:
     master_port: int
     thrift_port: int
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    server: subprocess.Popen[bytes] | None = None
 
     @property
     def environment(self) -> dict[str, str]:
@@ -61,6 +63,11 @@ class Cluster:
         """SIGKILL for a worker and its executors, as when a machine loses power."""
         _kill(self.workers[worker])
 
+    def wait(self) -> None:
+        """Return when the Thrift server ends, which it does by itself only when it fails."""
+        if self.server is not None:
+            self.server.wait()
+
 
 @contextmanager
 def loopback_cluster(
@@ -73,9 +80,10 @@ def loopback_cluster(
     Whoever reaches the Thrift server's port of 127.0.0.1 may query: it is for a machine of one's
     own. The parts trust one another by a secret of this run.
     """
-    missing = missing_java()
-    if missing:
+    if missing := missing_java():
         raise TandemError(missing)
+    if not re.fullmatch(r"[1-9][0-9]{0,5}[mg]", memory):
+        raise TandemError(f"memory is {memory!r}: write it as 512m or 2g")
     package_folder()
     home = home.absolute()
     for folder in (home, *(home / name for name in ("conf", "local", "logs", "tmp", "work"))):
@@ -101,7 +109,7 @@ def loopback_cluster(
             found.workers.append(start(f"worker-{number}", "spark-class", _WORKER, *options))
         server = ("--class", _THRIFT_SERVER, "spark-internal", *_hive(found))
         # This one driver takes its heap from the setting of Spark's daemons.
-        start("thrift", "spark-submit", *server, heap=driver)
+        found.server = start("thrift", "spark-submit", *server, heap=driver)
         _wait_for(found.thrift_port, processes, home)
         yield found
     finally:

@@ -35,6 +35,18 @@ def test_without_java_nothing_is_made(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 @pytest.mark.usefixtures("spark_home")
+@pytest.mark.parametrize("memory", ["1", "0m", "-1g", "1t", "1g\nspark.ui.enabled true"])
+def test_a_memory_that_is_none_is_refused(memory: str, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with (
+        pytest.raises(TandemError, match=r"memory is .*write it as"),
+        cluster.loopback_cluster(home, memory=memory),
+    ):
+        pass
+    assert not home.exists()
+
+
+@pytest.mark.usefixtures("spark_home")
 def test_folders_are_private_and_processes_end(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
