@@ -57,11 +57,12 @@ class Incoming:
 
     def staged_sql(self) -> str:
         """Every row that counts, as raw will hold it; needs the table `numbers`."""
+        own = {
+            "_file_id": "n.file_id as _file_id",
+            "_batch_id": f"cast({self.batch_id} as bigint) as _batch_id",
+        }
         columns = ", ".join(
-            {"_file_id": "n.file_id as _file_id", "_batch_id": f"{self.batch_id} as _batch_id"}.get(
-                name, f"s.{quote(name)}"
-            )
-            for name in raw_columns(self.contract)
+            own.get(name, f"s.{quote(name)}") for name in raw_columns(self.contract)
         )
         return f"""
             select {columns}

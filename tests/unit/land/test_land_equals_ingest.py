@@ -14,7 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestration import durable
+from orchestration.contracts import contracts
 from orchestration.ingest import ingest
+from orchestration.ingest.tables import raw_columns
 from orchestration.land import land, run, store
 from orchestration.settings import Settings
 from tests.unit.ingest.landing_files import EVENTS, WRITERS, event, query, settings_at
@@ -155,3 +157,6 @@ def test_land_gives_what_ingest_gives(
                     land(landed)
             land(landed)
         assert outcome(landed) == outcome(native)
+        for contract in contracts().values():
+            described = query(landed, f"describe raw.{contract.table}")
+            assert {row[0]: row[1] for row in described} == raw_columns(contract)
