@@ -381,7 +381,7 @@ class _Leader:
         changed: list[store.Version] = []
         accepted: dict[int, int] = {}
         for one in logs:
-            version, counts = self._assemble(one, digest)
+            version, counts = self._assemble(one)
             changed.append(version)
             accepted |= counts
         replaced = [self.board.result(task) / REPLACED for one in logs for task in one.found]
@@ -417,7 +417,7 @@ class _Leader:
         (self.board.root / "plan.json").unlink(missing_ok=True)
         self._tell("done", len(self.files))
 
-    def _assemble(self, one: _Log, digest: str) -> tuple[store.Version, dict[int, int]]:
+    def _assemble(self, one: _Log) -> tuple[store.Version, dict[int, int]]:
         folder = _folder(self.settings, one.version)
         kept = {name: folder / name for name in one.live if name not in one.touched}
         rows = {name: one.live[name].rows for name in kept}
@@ -430,7 +430,8 @@ class _Leader:
                 rows[name] = count
             for number, lines in answer["accepted"]:
                 accepted[number] = accepted.get(number, 0) + lines
-        name = f"v{self.batch_id:06}-{digest[:8]}"
+        # Never the name of another version, not even of a warehouse that is rebuilt beside.
+        name = f"v{self.batch_id:06}-{uuid.uuid4().hex[:8]}"
         version = store.assemble(self.settings, one.log, name, self.batch_id, kept, added, rows)
         return version, accepted
 

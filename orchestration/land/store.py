@@ -63,6 +63,11 @@ def landed_root(settings: Settings) -> Path:
     return (settings.landed or settings.home / "landed").absolute()
 
 
+def rebuild_root(settings: Settings) -> Path:
+    """Where a full refresh lands anew, until its warehouse takes the old one's place."""
+    return landed_root(settings) / "rebuild"
+
+
 def log_folder(settings: Settings, log: str) -> Path:
     """The folder of one log's versions."""
     return landed_root(settings) / contracts()[log].table
@@ -342,10 +347,13 @@ def move_in(connection: duckdb.DuckDBPyConnection, rebuilt: Settings, settings: 
     it refers to are as they were.
     """
     live = versions(connection)
+    if not live:
+        return
     for version in live.values():
         target = version_folder(settings, version)
-        shutil.rmtree(target, ignore_errors=True)
         target.parent.mkdir(parents=True, exist_ok=True)
         version_folder(rebuilt, version).rename(target)
         durable.sync(target.parent)
+    connection.begin()
     write_views(connection, settings, live)
+    connection.commit()

@@ -104,7 +104,7 @@ class Worker:
                     self.board.finish(task, out, found)
         finally:
             self.heart.drop(claimed)
-        self.board.release(task)
+            self.board.release(task)
 
     @contextmanager
     def _database(self) -> Iterator[duckdb.DuckDBPyConnection]:

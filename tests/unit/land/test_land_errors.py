@@ -9,13 +9,14 @@ from threading import get_ident
 
 import pytest
 
+from orchestration import durable
 from orchestration.erasure.run import erase
 from orchestration.errors import LockedError, SettingsError, TandemError
 from orchestration.ingest import ingest, replay_quarantine
 from orchestration.land import join, land, worker
 from orchestration.land.board import Plan, take_claim
 from orchestration.land.run import landing_board
-from orchestration.land.store import version_folder, versions
+from orchestration.land.store import move_in, rebuild_root, version_folder, versions
 from orchestration.land.worker import help_until_over
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
@@ -55,6 +56,27 @@ def test_tables_do_not_take_what_views_would_hide(config: Settings) -> None:
         ingest(native)
     with pytest.raises(TandemError, match="erasing a person is not possible"):
         erase(config, "app", "a1")
+
+
+def test_what_a_full_refresh_landed_takes_the_old_one_s_place(config: Settings) -> None:
+    land(config)
+    old = folder_of(config)
+    rebuilt = config.model_copy(
+        update={
+            "home": config.home / "rebuild",
+            "landing": config.landing_path,
+            "landed": rebuild_root(config),
+        }
+    )
+    land(rebuilt)
+    with open_warehouse(rebuilt) as connection:
+        move_in(connection, rebuilt, config)
+    assert query(config, "select count(*) from raw.community__events") == [(2,)]
+    durable.replace(rebuilt.warehouse_path, config.warehouse_path)
+    put(config, EVENTS, "b.jsonl", as_jsonl([event(3)]))
+    land(config)
+    assert query(config, "select count(*) from raw.community__events") == [(3,)]
+    assert len(list(old.parent.glob("v*"))) == 2
 
 
 def _foreign(folder: Path) -> None:
