@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -154,7 +155,11 @@ class SparkDbt(DbtSession):
         self.problems.clear()
         results = self._run(["run-operation", macro, "--args", json.dumps(arguments)])
         if any(str(item.status) != "success" for item in results):
-            raise TandemError(brief("\n".join(self.problems)) or f"dbt {macro} failed")
+            # dbt puts the kind of error and the macro's place before what the macro says.
+            told = re.sub(
+                r"^(\w+ Error( in [^()]*\([^()]*\))? *)+", "", brief("\n".join(self.problems))
+            )
+            raise TandemError(told or f"dbt {macro} failed")
 
     @contextmanager
     def _held_open(self, command: str) -> Iterator[None]:  # noqa: ARG002
@@ -217,7 +222,10 @@ def _check_cluster(dbt: SparkDbt, folder: Path) -> None:
         dbt.operate("check_cluster", {"client": client, "probe": str(probe)})
     except TandemError as error:
         host, port = cluster_address()
-        raise TandemError(f"the Spark at {host}:{port}: {error}") from None
+        reason = str(error)
+        if "PATH_NOT_FOUND" in reason:
+            reason = f"it does not see {folder}, which it must share with this machine"
+        raise TandemError(f"the Spark at {host}:{port}: {reason}") from None
 
 
 def _mirrored(root: Path, tables: Iterable[MirroredTable]) -> Folders:

@@ -50,7 +50,7 @@ def test_a_cluster_of_another_version_is_refused(
 ) -> None:
     monkeypatch.setattr(spark.metadata, "version", lambda _: "3.5.9")
     with pytest.raises(
-        TandemError, match=r"127\.0\.0\.1:\d+: .*version 4\.\d.* has pyspark 3\.5\.9"
+        TandemError, match=r"127\.0\.0\.1:\d+: it is version 4\.\d.* has pyspark 3\.5\.9"
     ):
         spark.build_on_spark(test_settings(tmp_path))
     assert not mirror_root(test_settings(tmp_path)).exists()
