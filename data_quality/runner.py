@@ -239,6 +239,8 @@ def _data_source(url: str) -> Any:
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
+    # It would write all it knows as YAML, twice a table, and forget that with the process.
+    context._save_project_config = lambda: None
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context.data_sources.add_sql("judged", connection_string=url, create_temp_table=False)
 
@@ -270,26 +272,16 @@ def _judge_one(source: Any, suite: Suite, rows: int) -> dict[str, _Judged]:
 
 def _native(rule: Rule) -> Any:
     """The rule as Great Expectations takes it; SQL rules only count (see `_counting_rule`)."""
-    meta = {"id": rule.id}
-    if rule.sql:
-        return _counting_rule()(unexpected_rows_query=rule.sql, severity=rule.severity, meta=meta)
-    return {
-        "type": rule.type,
-        "kwargs": dict(rule.kwargs),
-        "severity": rule.severity,
-        "meta": meta,
-    }
+    kind = _counting_rule() if rule.sql else _kind(rule.type)
+    return kind(**rule.kwargs, severity=rule.severity, meta={"id": rule.id})
 
 
 def _canaries() -> list[Any]:
     """Two rules that must fail, one of Great Expectations' own and one in SQL."""
     return [
-        {
-            "type": "expect_table_row_count_to_equal",
-            "kwargs": {"value": -1},
-            "severity": "critical",
-            "meta": {"id": _ROWS_CANARY},
-        },
+        _kind("expect_table_row_count_to_equal")(
+            value=-1, severity="critical", meta={"id": _ROWS_CANARY}
+        ),
         _counting_rule()(
             unexpected_rows_query=(
                 "with batch as (select count(*) as n from {batch}) select n from batch where n >= 0"
@@ -333,7 +325,45 @@ def _counting_rule() -> Any:
             count = metrics["unexpected_rows_query.row_count"]
             return {"success": count == 0, "result": {"observed_value": count}}
 
-    return UnexpectedRowsCounted
+    return _remembering(UnexpectedRowsCounted)
+
+
+@cache
+def _kind(name: str) -> Any:
+    """One of Great Expectations' own expectations by its name."""
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    return _remembering(get_expectation_impl(name))
+
+
+def _remembering(kind: Any) -> Any:
+    """The expectation with its configuration kept until a field is set.
+
+    It is asked for sixty times a rule, and made from all fields each time.
+    """
+    from great_expectations.compatibility import pydantic
+
+    def configuration(self: Any) -> Any:
+        if self._kept is None:
+            self._kept = kind.configuration.fget(self)
+        return self._kept
+
+    def set_field(self: Any, name: str, value: Any) -> None:
+        kind.__setattr__(self, name, value)
+        if name != "_kept":
+            self._kept = None
+
+    # Registered under the kind's own name, where Great Expectations looks for it.
+    return type(kind)(
+        kind.__name__,
+        (kind,),
+        {
+            "__module__": __name__,
+            "_kept": pydantic.PrivateAttr(None),
+            "configuration": property(configuration),
+            "__setattr__": set_field,
+        },
+    )
 
 
 def _observed(result: Mapping[str, Any]) -> str:
