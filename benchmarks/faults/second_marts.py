@@ -591,7 +591,7 @@ ENGAGEMENT = [
         "marts",
         "滞后单位成了天",
         "a lag in days",
-        Model("value_loop", "/ 3600000000.0", "/ 86400000000.0"),
+        Model("value_loop", "cast(3600000000 as double)", "cast(86400000000 as double)"),
     ),
     Fault(
         "loop_reads_swapped",
