@@ -240,7 +240,7 @@ def _data_source(url: str) -> Any:
 
     context = gx.get_context(mode="ephemeral")
     # It would write all it knows as YAML, twice a table, and forget that with the process.
-    context._save_project_config = lambda: None
+    context._save_project_config = lambda: None  # type: ignore[method-assign]
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     return context.data_sources.add_sql("judged", connection_string=url, create_temp_table=False)
 
