@@ -48,13 +48,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done now. `tools` must be equal among all who work on it."""
+    """What is to be done now. `tools` must be equal among all who work on it.
+
+    `inputs` are what the tasks of one log have in common, by log.
+    """
 
     landing: str
     moment: str
     tools: str
     stage: Stage
     tasks: list[Task] = field(default_factory=list)
+    inputs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -307,14 +307,14 @@ class _Leader:
             shares = max(1, math.ceil(sum(one.days.values()) / FIND_ROWS))
             for share in range(shares):
                 name = f"find-{contracts()[one.log].table}-{share}"
-                arguments = self._arguments(one) | {"share": share, "shares": shares}
+                arguments = {"about": one.log, "share": share, "shares": shares}
                 task = Task(f"merge-{digest}", name, "find", arguments)
                 one.found.append(task)
                 tasks.append(task)
         for old in self.board.root.glob("merge-*"):
             if old.name != f"merge-{digest}":
                 shutil.rmtree(old, ignore_errors=True)
-        self._do("find", tasks)
+        self._do("find", tasks, {one.log: self._inputs(one) for one in logs})
         for one in logs:
             folder = _folder(self.settings, one.version)
             for task in one.found:
@@ -328,7 +328,6 @@ class _Leader:
     def _write(self, logs: list[_Log], digest: str) -> None:
         tasks = []
         for one in logs:
-            folder = _folder(self.settings, one.version)
             parts: dict[str, list[str]] = {}
             for name in one.live:
                 parts.setdefault(name.rpartition("/")[0], []).append(name)
@@ -342,12 +341,10 @@ class _Leader:
             for number, (days, share, shares) in enumerate(_shares(one.days)):
                 folders = {store.day_folder(day) for day in days}
                 touched = [
-                    str(folder / name)
-                    for name in sorted(one.touched)
-                    if name.rpartition("/")[0] in folders
+                    name for name in sorted(one.touched) if name.rpartition("/")[0] in folders
                 ]
-                arguments = self._arguments(one) | {
-                    "found": [f"{task.folder}/{task.name}" for task in one.found],
+                arguments = {
+                    "about": one.log,
                     "days": days,
                     "touched": touched,
                     "share": share,
@@ -357,17 +354,16 @@ class _Leader:
                 task = Task(f"merge-{digest}", name, "write", arguments)
                 one.written.append(task)
                 tasks.append(task)
-        self._do("write", tasks)
+        self._do("write", tasks, {one.log: self._inputs(one) for one in logs})
 
-    def _arguments(self, one: _Log) -> dict[str, Any]:
-        folder = _folder(self.settings, one.version)
+    def _inputs(self, one: _Log) -> dict[str, Any]:
         return {
-            "about": one.log,
-            "log": one.log,
             "batch_id": self.batch_id,
             "staged": one.staged,
             "numbers": one.numbers,
-            "live": [str(folder / name) for name in one.live],
+            "folder": str(_folder(self.settings, one.version)),
+            "live": list(one.live),
+            "found": [f"{task.folder}/{task.name}" for task in one.found],
         }
 
     def _commit(
@@ -494,13 +490,15 @@ class _Leader:
             """
         )
 
-    def _do(self, stage: Stage, tasks: list[Task]) -> None:
+    def _do(
+        self, stage: Stage, tasks: list[Task], inputs: dict[str, dict[str, Any]] | None = None
+    ) -> None:
         """Have all tasks done, by this process and whoever helps."""
         self.board.prepare()
         for folder in {task.folder for task in tasks}:
             (self.board.root / folder).mkdir(exist_ok=True)
         moment = load.moment(self.settings).isoformat()
-        plan = Plan(self.landing, moment, tools(self.settings), stage, tasks)
+        plan = Plan(self.landing, moment, tools(self.settings), stage, tasks, inputs or {})
         self.board.write_plan(plan)
         while True:
             failure = self.board.failure()

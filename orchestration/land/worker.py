@@ -135,21 +135,22 @@ def perform(
     if task.kind == "take":
         files = taking.from_json(given["files"])
         return taking.take(connection, settings, files, plan.moment, out)
+    common = plan.inputs[given["about"]]
     incoming = Incoming(
-        log=given["log"],
-        batch_id=given["batch_id"],
-        paths=tuple(board.root / name / taking.ACCEPTED for name in given["staged"]),
-        numbers=tuple((a, b, c) for a, b, c in given["numbers"]),
-        live=tuple(Path(name) for name in given["live"]),
+        log=given["about"],
+        batch_id=common["batch_id"],
+        paths=tuple(board.root / name / taking.ACCEPTED for name in common["staged"]),
+        numbers=tuple((a, b, c) for a, b, c in common["numbers"]),
+        live=tuple(Path(common["folder"], name) for name in common["live"]),
     )
     if task.kind == "find":
         return find(connection, incoming, given["share"], given["shares"], out)
     return write(
         connection,
         incoming,
-        [board.root / name for name in given["found"]],
+        [board.root / name for name in common["found"]],
         given["days"],
-        [Path(name) for name in given["touched"]],
+        [Path(common["folder"], name) for name in given["touched"]],
         given["share"],
         given["shares"],
         out,
