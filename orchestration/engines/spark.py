@@ -95,18 +95,20 @@ def open_spark(
     does not answer, is of another version or sees other files, a Parquet file that is not whole.
     """
     require_spark(target)
-    dbt = SparkDbt(settings, settings.home / "spark" / target, spark_target=target)
+    folder = settings.home / "spark" / target
+    # dbt tells nothing of an operation that fails unless someone listens to nodes.
+    dbt = SparkDbt(settings, folder, on_node=lambda _: None, spark_target=target)
     logging.getLogger("SQLQueryContextLogger").setLevel(logging.CRITICAL)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     with (
-        _exchange(settings) as folder,
+        _exchange(settings) as exchange,
         _variable("TANDEM_SPARK_TABLES", str(tables.absolute())),
         session_key.declared(settings.secret_key()),
     ):
-        python_models.install(folder, tables.absolute())
+        python_models.install(exchange, tables.absolute())
         dbt.parse()
         if target == CLUSTER_TARGET:
-            _check_cluster(dbt, folder)
+            _check_cluster(dbt, exchange)
         made = _made(tables.absolute()) if reuse else {}
         check_parquet(folder for schema in made.values() for folder in schema.values())
         mirrored = _mirrored(mirror_root(settings), mirror(settings))
