@@ -10,7 +10,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -20,8 +20,10 @@ import duckdb
 from pydantic import SecretStr
 
 from orchestration import durable
+from orchestration.engines.tables import drop_unread, have_folders, read_from_spark
 from orchestration.errors import GateError, TandemError
 from orchestration.ingest.tables import HISTORY_TABLES, create_tables
+from orchestration.land.store import move_in, rebuild_root, tidy
 from orchestration.lock import build_lock
 from orchestration.plan import LAYERS, Plan, make_plan, write_plan
 from orchestration.settings import Settings
@@ -29,6 +31,7 @@ from orchestration.warehouse import literal, open_warehouse
 
 if TYPE_CHECKING:
     from data_quality.runner import Outcome
+    from orchestration.engines.stages import SparkStages
     from orchestration.gates import GateWorker
     from orchestration.ingest import IngestReport, ProgressEvent
     from orchestration.publish import PublishReport
@@ -95,6 +98,7 @@ class Build:
     blocked: list[str] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     window_dates: tuple[date, ...] = ()
+    spark: SparkStages | None = None
 
     @property
     def state(self) -> State:
@@ -130,8 +134,13 @@ def open_build(
 
     with build_lock(settings):
         journal.require_none(settings)
+        if settings.engine != "duckdb":
+            from orchestration.engines.spark import require_spark
+
+            require_spark(settings.engine)
         sweep(settings)
         shutil.rmtree(_rebuild_home(settings), ignore_errors=True)
+        shutil.rmtree(rebuild_root(settings), ignore_errors=True)
         for leftover in settings.home.glob(f".{settings.warehouse_path.name}.*"):
             leftover.unlink(missing_ok=True)
         work = _rebuild_settings(settings) if full_refresh else settings
@@ -147,6 +156,7 @@ def open_build(
                 observer=observer or Observer(),
             )
             _begin(build)
+            _drop_unread(build)
             try:
                 yield build
             except TandemError as error:
@@ -156,7 +166,10 @@ def open_build(
                 build.error = build.error or TandemError(f"stopped by {type(error).__name__}")
                 raise
             finally:
+                if build.spark is not None:
+                    build.spark.close()
                 _finish(build)
+                _drop_unread(build)
                 if build.outcomes and build.state != "published":
                     run_report(build)
 
@@ -245,7 +258,9 @@ def plan_build(build: Build) -> Plan:
     def work() -> tuple[Plan, str]:
         with open_warehouse(build.work) as connection:
             create_tables(connection)
-            plan = make_plan(connection, build.work, full_refresh=build.full_refresh)
+            on_spark = build.settings.engine != "duckdb"
+            was_on_spark = bool(read_from_spark(connection))
+            plan = make_plan(connection, build.work, full_refresh=build.full_refresh or on_spark)
             connection.execute(
                 """
                 update control.builds
@@ -266,6 +281,8 @@ def plan_build(build: Build) -> Plan:
             if plan.full_refresh
             else f"what is new since batch {plan.watermark_batch_id}"
         )
+        if was_on_spark and not on_spark:
+            kind = "everything, as Spark made what is there"
         return plan, f"as of {plan.as_of_date}, rebuilds {kind}"
 
     build.plan = run_stage(build, "plan", work)
@@ -285,10 +302,10 @@ def run_layer(build: Build, layer: str, models: Sequence[str] | None = None) -> 
 
     def work() -> tuple[list[NodeResult], str]:
         if build.dbt.manifest is None:
-            build.dbt.parse()
+            build.dbt.read_models()
         # Parsed for the home, so that a rebuild elsewhere does not discard the partial parse.
         build.dbt.settings = build.work
-        outcomes = build.dbt.invoke(dbt_arguments(plan, layer, models), check=False)
+        outcomes = _run_models(build, plan, layer, models)
         if not any(item.failed for item in outcomes):
             outcomes += build.dbt.test(layer, models)
         try:
@@ -306,6 +323,18 @@ def run_layer(build: Build, layer: str, models: Sequence[str] | None = None) -> 
     if layer == "marts" and build.state == "transformed":
         _record_state(build, "transformed")
     return outcomes
+
+
+def _run_models(
+    build: Build, plan: Plan, layer: str, models: Sequence[str] | None
+) -> list[NodeResult]:
+    if build.settings.engine == "duckdb":
+        return build.dbt.invoke(dbt_arguments(plan, layer, models), check=False)
+    from orchestration.engines.stages import SparkStages
+
+    if build.spark is None:
+        build.spark = SparkStages(build.settings, build.build_id, build.dbt)
+    return build.spark.run(build.work, layer, models, build.dbt.on_node)
 
 
 def dbt_arguments(plan: Plan, layer: str, models: Sequence[str] | None = None) -> list[str]:
@@ -500,6 +529,15 @@ def _finish(build: Build) -> None:
         connection.commit()
 
 
+def _drop_unread(build: Build) -> None:
+    """Remove the tables of builds on Spark that neither warehouse reads any more."""
+    if have_folders(build.settings):
+        with ExitStack() as stack:
+            homes = {item.home: item for item in (build.settings, build.work)}.values()
+            opened = [stack.enter_context(open_warehouse(one, read_only=True)) for one in homes]
+            drop_unread(build.settings, opened)
+
+
 def _record_state(build: Build, state: State) -> None:
     with open_warehouse(build.work) as connection:
         connection.execute(
@@ -516,6 +554,7 @@ def _rebuild_settings(settings: Settings) -> Settings:
         update={
             "home": _rebuild_home(settings),
             "landing": settings.landing_path,
+            "landed": rebuild_root(settings),
             "key": SecretStr(settings.secret_key().decode()),
         }
     )
@@ -558,10 +597,12 @@ def _adopt(build: Build) -> None:
                 [build.build_id],
             )
         connection.execute("detach old")
+        landed = move_in(connection, build.work, build.settings)
     for path in (old, new):
         if path.with_name(f"{path.name}.wal").exists():
             raise TandemError(f"{path} still has a write-ahead log; build again")
     durable.replace(new, old)
+    tidy(build.settings, landed)
     build.work = build.settings
     build.dbt.settings = build.settings
     shutil.rmtree(_rebuild_home(build.settings), ignore_errors=True)

@@ -98,10 +98,15 @@ def run_live(
 def live_base(settings: Settings) -> Base:
     """The published build that a live one can stand on.
 
-    Raises TandemError, which says to run `tandem build`, when nothing was published, when the
-    last build did not publish or something else is served, and when settings, key or the dbt
-    project changed since.
+    Raises TandemError, which says to run `tandem build`, where Spark is the engine, when nothing
+    was published, when the last build did not publish or something else is served, and when
+    settings, key or the dbt project changed since.
     """
+    if settings.engine != "duckdb":
+        raise TandemError(
+            f"the engine is {settings.engine}, and only DuckDB refreshes the live board: "
+            "run `tandem build`"
+        )
     if not settings.warehouse_path.exists() or (served := published(settings)) is None:
         raise TandemError("nothing was published yet: run `tandem build` first")
     with open_warehouse(settings, read_only=True) as connection:

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from orchestration.engines.tables import read_from_spark
 from orchestration.funnels import step_rows
 from orchestration.ingest.tables import CONTROL_TABLES, parameter_columns
 from orchestration.settings import Settings
@@ -90,6 +91,7 @@ def make_plan(
         or any(build.fingerprints != (settings_fingerprint, code) for build in history)
         or (as_of_date is None and bool(dates))
         or (as_of_date is not None and bool(dates) and min(dates) < as_of_date < max(dates))
+        or bool(read_from_spark(connection)) != (settings.engine != "duckdb")
     )
     return Plan(
         as_of_date=as_of_date,

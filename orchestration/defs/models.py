@@ -11,6 +11,7 @@ from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_
 
 from orchestration.build import run_layer
 from orchestration.defs.resources import OWNERS, POOL, SEEDS, layer_group, the_build
+from orchestration.engines.tables import read_from_spark
 from orchestration.plan import LAYERS
 from orchestration.transform import NodeResult
 from orchestration.warehouse import open_warehouse
@@ -153,12 +154,13 @@ def _test_results(
 def _row_counts(
     paths: Sequence[Sequence[str]], settings: Any
 ) -> dict[tuple[str, ...], dict[str, Any]]:
-    """Rows of every path that is a table: a view would have to be computed to be counted."""
+    """Rows of every path that is a table, here or of Spark's: a view would have to be computed."""
     with open_warehouse(settings, read_only=True) as connection:
         found = connection.execute(
             "select schema_name, table_name from duckdb_tables() where not internal"
         ).fetchall()
-        tables = [path for path in paths if tuple(path) in set(found)]
+        counted = {*found, *read_from_spark(connection)}
+        tables = [path for path in paths if tuple(path) in counted]
         counts = {}
         for schema, name in tables:
             row = connection.execute(f'select count(*) from "{schema}"."{name}"').fetchone()

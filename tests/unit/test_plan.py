@@ -95,6 +95,21 @@ def test_other_code_or_settings_rebuild_everything_even_if_that_build_failed(
     assert not make_plan(connection, now).full_refresh
 
 
+def test_another_engine_than_made_the_models_rebuilds_everything(
+    settings: Settings, connection: duckdb.DuckDBPyConnection, tmp_path: Path
+) -> None:
+    past(connection, settings, 1, "published")
+    on_spark = settings.model_copy(update={"engine": "spark"})
+    assert not make_plan(connection, as_of(settings, 10)).full_refresh
+    assert make_plan(connection, as_of(on_spark, 10)).full_refresh
+    path = tmp_path / "spark" / "builds" / "b" / "users.db" / "daily" / "part-0.parquet"
+    path.parent.mkdir(parents=True)
+    connection.execute(f"copy (select 1 as a) to '{path}'")
+    connection.execute(f"create view daily as select * from read_parquet(['{path}'])")
+    assert make_plan(connection, as_of(settings, 10)).full_refresh
+    assert not make_plan(connection, as_of(on_spark, 10)).full_refresh
+
+
 @pytest.mark.parametrize(
     ("attempts", "now", "previous", "everything"),
     [
