@@ -45,6 +45,7 @@ from orchestration.erasure.tombstones import (
 from orchestration.errors import SettingsError, TandemError
 from orchestration.ingest.checks import quote
 from orchestration.ingest.tables import create_tables, raw_ddl, require_tables
+from orchestration.land.store import require_nothing_landed
 from orchestration.lock import build_lock
 from orchestration.publish import drop_older, sweep
 from orchestration.settings import Settings
@@ -180,6 +181,7 @@ def _plan(
     with open_warehouse(settings) as connection:
         create_tables(connection)
         require_tables(connection, "erasing a person")
+        require_nothing_landed(settings, "erasing a person")
         keep_tombstones(connection, settings)
         has_tombstones(connection, settings)
         kinds = [id_kind] if id_kind else list(KINDS)

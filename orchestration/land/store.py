@@ -297,7 +297,20 @@ def tidy(settings: Settings, live: Mapping[str, Version]) -> None:
         version = live.get(log)
         if version is not None:
             _point(folder, version.name)
+        else:
+            (folder / CURRENT).unlink(missing_ok=True)
         _prune(folder, version.name if version else None)
+
+
+def require_nothing_landed(settings: Settings, doing: str) -> None:
+    """Raise TandemError where versions of landed logs lie, which `doing` would not reach."""
+    for log in contracts():
+        folder = log_folder(settings, log)
+        if folder.is_dir() and any(_NAME.fullmatch(entry.name) for entry in os.scandir(folder)):
+            raise TandemError(
+                f"{doing} is not possible while landed Parquet lies in {folder.parent} "
+                '(docs/scaling.md, "Landing by many workers")'
+            )
 
 
 def _point(folder: Path, name: str) -> None:
@@ -340,15 +353,17 @@ def link_tree(settings: Settings, version: Version, target: Path) -> int:
     return sum(part.rows for part in parts.values())
 
 
-def move_in(connection: duckdb.DuckDBPyConnection, rebuilt: Settings, settings: Settings) -> None:
+def move_in(
+    connection: duckdb.DuckDBPyConnection, rebuilt: Settings, settings: Settings
+) -> dict[str, Version]:
     """Move what a rebuild landed to where the home keeps it, and have the views say so.
 
     `connection` is the rebuilt warehouse's. Killed in between, the home's own warehouse and what
-    it refers to are as they were.
+    it refers to are as they were. Returns what counts: nothing for a rebuild into tables.
     """
     live = versions(connection)
     if not live:
-        return
+        return live
     for version in live.values():
         target = version_folder(settings, version)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -357,3 +372,4 @@ def move_in(connection: duckdb.DuckDBPyConnection, rebuilt: Settings, settings: 
     connection.begin()
     write_views(connection, settings, live)
     connection.commit()
+    return live

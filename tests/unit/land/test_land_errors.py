@@ -13,7 +13,7 @@ from orchestration import durable
 from orchestration.erasure.run import erase
 from orchestration.errors import LockedError, SettingsError, TandemError
 from orchestration.ingest import ingest, replay_quarantine
-from orchestration.land import join, land, worker
+from orchestration.land import join, land, store, worker
 from orchestration.land.board import Plan, take_claim
 from orchestration.land.run import landing_board
 from orchestration.land.store import move_in, rebuild_root, version_folder, versions
@@ -56,6 +56,13 @@ def test_tables_do_not_take_what_views_would_hide(config: Settings) -> None:
         ingest(native)
     with pytest.raises(TandemError, match="erasing a person is not possible"):
         erase(config, "app", "a1")
+    native.warehouse_path.unlink()
+    ingest(native)
+    with pytest.raises(TandemError, match="while landed Parquet lies in"):
+        erase(native, "app", "a1")
+    store.tidy(native, {})
+    with pytest.raises(TandemError, match="run `tandem build` first"):
+        erase(native, "app", "a1")
 
 
 def test_what_a_full_refresh_landed_takes_the_old_one_s_place(config: Settings) -> None:
