@@ -120,7 +120,10 @@ def _on_landing(name: str, job: str, seconds: int, description: str) -> dg.Senso
         tags=WRITES,
     )
     def landing() -> dg.RunRequest | dg.SkipReason:
-        files = pending(load_settings())
+        settings = load_settings()
+        if job == "live" and settings.engine != "duckdb":
+            return dg.SkipReason("only DuckDB refreshes the live board")
+        files = pending(settings)
         if not files:
             return dg.SkipReason("nothing new in the landing zone")
         # The same files give the same key: a build that failed on them is not started again.

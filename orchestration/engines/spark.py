@@ -167,8 +167,14 @@ class SparkDbt(DbtSession):
     def _held_open(self, command: str) -> Iterator[None]:  # noqa: ARG002
         yield
 
+    def parse(self) -> None:
+        """As for DuckDB; what is kept of a parsed project is of one target, and says of which."""
+        with _variable("TANDEM_TARGET", self.spark_target):
+            super().parse()
+
     def _run(self, arguments: Sequence[str]) -> list[Any]:
-        return super()._run([*arguments, "--target", self.spark_target])
+        with _variable("TANDEM_TARGET", self.spark_target):
+            return super()._run(arguments)
 
     def _heard(self, event: Any) -> None:
         # The result of an operation does not say why it failed.

@@ -54,7 +54,8 @@ def drop_unread(settings: Settings, connections: Sequence[duckdb.DuckDBPyConnect
     read = {build for one in connections for build in read_from_spark(one).values()}
     for folder in _builds(settings).iterdir():
         if folder.name not in read:
-            shutil.rmtree(folder)
+            # What a worker wrote as another user may be in the way; the next build tries again.
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _builds(settings: Settings) -> Path:
