@@ -24,6 +24,7 @@ from orchestration.engines.tables import (
     have_folders,
     read_from_spark,
 )
+from orchestration.erasure.search import compact
 from orchestration.errors import SettingsError, TandemError
 from orchestration.live import live_base
 from orchestration.settings import Settings, load_settings
@@ -241,6 +242,15 @@ def test_folders_go_once_no_view_reads_them(
     drop_unread(settings, [connection])
     assert [path.name for path in build_folder(settings, "b2").parent.iterdir()] == ["b2"]
     assert read_from_spark(connection) == {("users", "daily"): "b2"}
+
+
+def test_compacting_the_warehouse_keeps_the_views(settings: Settings) -> None:
+    write(settings, DAILY, ROWS)
+    with open_warehouse(settings) as connection:
+        switch(connection, settings, [DAILY, SEEN], build_folder(settings, "b1"))
+    compact(settings.warehouse_path, settings.home / ".compact.tmp", {})
+    with open_warehouse(settings) as connection:
+        assert connection.execute("select more from users.seen").fetchall() == [(9,)]
 
 
 def test_a_view_over_files_is_judged_by_its_rows_like_a_table(
