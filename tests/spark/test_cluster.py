@@ -33,7 +33,7 @@ NODES_BEFORE_THE_KILL = 70
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with loopback_cluster(tmp_path_factory.mktemp("cluster")) as found:
+    with loopback_cluster(tmp_path_factory.mktemp("cluster"), driver="2500m") as found:
         yield found
     assert not _processes(found.home)
 
