@@ -330,13 +330,14 @@ def _head(connection: duckdb.DuckDBPyConnection, table: str) -> tuple[int, str]:
 
 
 def _exists(connection: duckdb.DuckDBPyConnection, table: str) -> bool:
+    """Whether there is such a table, or a view over what Spark made in its place."""
     database, schema, name = (["", *table.split(".")])[-3:]
     where = f"= {literal(database)}" if database else "= current_database()"
     row = _one(
         connection,
         f"""
-        select count(*) from duckdb_tables()
-        where database_name {where} and schema_name = {literal(schema)}
+        select count(*) from information_schema.tables
+        where table_catalog {where} and table_schema = {literal(schema)}
             and table_name = {literal(name)}
         """,
     )

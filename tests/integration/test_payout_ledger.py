@@ -353,6 +353,19 @@ def test_a_late_refund_is_clawed_back_and_rewrites_nothing(
     ]  # fmt: skip
 
 
+def test_entries_in_a_view_over_what_spark_made_are_posted_alike(
+    make_ledger: Callable[[], Ledger],
+) -> None:
+    ledger = make_ledger()
+    world = World([frozenset({0})], as_of=date(2026, 2, 5))
+    world.earned = {(JANUARY, "pro_rata", 0): 70}
+    ledger.transform(world)
+    rows = "intermediate.int_payout_ledger_rows"
+    ledger.connection.execute(f"alter table {rows} rename to made")
+    ledger.connection.execute(f"create view {rows} as from intermediate.made")
+    assert post(ledger.connection, "b") == 1
+
+
 @pytest.fixture
 def home(make_ledger: Callable[[], Ledger], tmp_path: Path) -> Settings:
     """A home with a posted and published ledger of four entries."""
