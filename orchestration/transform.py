@@ -13,18 +13,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
 import duckdb
 
-from orchestration import durable, plan
+from orchestration import dbt_cache, durable, plan
 from orchestration.errors import TandemError
+from orchestration.machine import rare_collections
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, set_key
 
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
+_PARSED, _MODELS, _STAMP = "partial_parse.msgpack", "models.msgpack", "manifest.sha256"
+_STAMPED = ("manifest.json", _PARSED, _MODELS)
+_TESTS, _SEMANTIC = "data_tests.json", "semantic_manifest.json"
 _PROJECT_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".py", ".md"}
 
 
@@ -123,22 +128,28 @@ class DbtSession:
 
     def _data_tests(self) -> list[DataTest]:
         """The project's data tests with their SQL, compiled once for one state of the project."""
-        path = self._target() / "data_tests.json"
-        fingerprint = project_fingerprint()
+        target, fingerprint = self._target(), project_fingerprint()
+        path = target / _TESTS
         kept = _kept_tests(path, fingerprint)
+        if kept is None:
+            dbt_cache.fetch(target, fingerprint, [_TESTS])
+            kept = _kept_tests(path, fingerprint)
         if kept is not None:
             return kept
-        results = self._run(["compile", "--select", "resource_type:test"])
-        tests = [_data_test(item.node, self.manifest) for item in results]
+        whole = DbtSession(self.settings, self.target)
+        whole.parse()
+        results = whole._run(["compile", "--select", "resource_type:test"])
+        tests = [_data_test(item.node, whole.manifest) for item in results]
         text = json.dumps([asdict(test) for test in tests])
         durable.write(path, f"{_digest(fingerprint, text)}\n{text}")
+        dbt_cache.keep(target, fingerprint, [_TESTS])
         return tests
 
     def _run(self, arguments: Sequence[str]) -> list[Any]:
         from dbt.cli.main import dbtRunner
 
         project = str(plan.DBT_PROJECT)
-        with _environment(self.settings), self._held_open(arguments[0]):
+        with _environment(self.settings), self._held_open(arguments[0]), rare_collections():
             runner = dbtRunner(
                 manifest=self.manifest, callbacks=[self._heard] if self.on_node else []
             )
@@ -174,11 +185,31 @@ class DbtSession:
         An unchanged project is taken as dbt left it: even a partial parse takes two seconds.
         """
         fingerprint = project_fingerprint()
-        if _is_stamped(self._target(), fingerprint):
-            self.manifest = _saved_manifest(self._target())
+        if _is_at_hand(self._target(), fingerprint):
+            self.manifest = _saved_manifest(self._target() / _PARSED)
         if self.manifest is None:
             self._run(["parse"])
-            durable.write(self._target() / "manifest.sha256", _stamp(self._target(), fingerprint))
+            self._keep(fingerprint)
+
+    def read_models(self) -> None:
+        """Read the project without its tests, which is what building models takes.
+
+        Tests are five of six nodes, and each dbt command goes over all of them several times.
+        """
+        if _is_at_hand(self._target(), project_fingerprint()):
+            self.manifest = _saved_manifest(self._target() / _MODELS)
+        if self.manifest is None:
+            self.parse()
+
+    def _keep(self, fingerprint: str) -> None:
+        """Save what is parsed without its tests too, and stamp all that is saved."""
+        target = self._target()
+        saved = _saved_manifest(target / _PARSED)
+        if saved is None:
+            return
+        durable.write(target / _MODELS, _without_tests(saved))
+        durable.write(target / _STAMP, _stamp(target, fingerprint))
+        dbt_cache.keep(target, fingerprint, [*_STAMPED, _SEMANTIC, _STAMP])
 
     @contextmanager
     def _held_open(self, command: str) -> Iterator[None]:
@@ -267,15 +298,22 @@ def ensure_manifest(settings: Settings) -> Path:
     A build leaves it fresh, so a code location loads without dbt's parser.
     """
     target = settings.home.absolute() / "dbt"
-    if not _is_stamped(target, project_fingerprint()):
+    if not _is_at_hand(target, project_fingerprint()):
         DbtSession(settings).parse()
     return target / "manifest.json"
+
+
+def _is_at_hand(target: Path, fingerprint: str) -> bool:
+    """Whether dbt's artifacts are in `target`, be it from another home of this user."""
+    if not _is_stamped(target, fingerprint):
+        dbt_cache.fetch(target, fingerprint, [*_STAMPED, _SEMANTIC, _STAMP])
+    return _is_stamped(target, fingerprint)
 
 
 def _is_stamped(target: Path, fingerprint: str) -> bool:
     """Whether dbt's artifacts in `target` are of the project with this fingerprint."""
     try:
-        stamp = (target / "manifest.sha256").read_text(encoding="ascii")
+        stamp = (target / _STAMP).read_text(encoding="ascii")
         return stamp == _stamp(target, fingerprint)
     except (FileNotFoundError, UnicodeDecodeError):
         return False
@@ -284,7 +322,7 @@ def _is_stamped(target: Path, fingerprint: str) -> bool:
 def _stamp(target: Path, fingerprint: str) -> str:
     """SHA-256 over the project's fingerprint and the artifacts' bytes: dbt syncs none of them."""
     digest = hashlib.sha256(fingerprint.encode())
-    for name in ("manifest.json", "partial_parse.msgpack"):
+    for name in _STAMPED:
         digest.update((target / name).read_bytes())
     return digest.hexdigest()
 
@@ -304,27 +342,49 @@ def _digest(fingerprint: str, text: str) -> str:
     return hashlib.sha256(f"{fingerprint}\n{text}".encode()).hexdigest()
 
 
-def _saved_manifest(target: Path) -> Any:
-    """The manifest that dbt keeps for partial parsing; None where it cannot be read."""
+def _saved_manifest(path: Path) -> Any:
+    """A manifest that was saved for partial parsing; None where it cannot be read."""
     from dbt.contracts.graph.manifest import Manifest
 
     try:
-        manifest: Any = Manifest.from_msgpack((target / "partial_parse.msgpack").read_bytes())
+        manifest: Any = Manifest.from_msgpack(path.read_bytes())
     except (OSError, ValueError, KeyError, TypeError):
         return None
     manifest.build_flat_graph()
     return manifest
 
 
+def _without_tests(manifest: Any) -> bytes:
+    """A manifest's models, seeds, sources and macros, as it is saved; takes the rest from it."""
+    for name, node in list(manifest.nodes.items()):
+        if node.resource_type == "test":
+            del manifest.nodes[name]
+    for part in (
+        *(manifest.files, manifest.disabled, manifest.docs, manifest.unit_tests),
+        *(manifest.exposures, manifest.metrics, manifest.semantic_models, manifest.saved_queries),
+    ):
+        part.clear()
+    saved: bytes = manifest.to_msgpack()
+    return saved
+
+
 def read_manifest(settings: Settings) -> dict[str, Any]:
     """The parsed dbt project as dbt writes it to JSON."""
-    content = ensure_manifest(settings).read_bytes()
-    return cast("dict[str, Any]", json.loads(content))
+    path = ensure_manifest(settings)
+    return _loaded(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: Path, _: int) -> dict[str, Any]:
+    return cast("dict[str, Any]", json.loads(path.read_bytes()))
 
 
 def project_fingerprint() -> str:
     """SHA-256 over every file of the dbt project that parsing reads, dbt's version and target."""
-    digest = hashlib.sha256(metadata.version("dbt-core").encode())
+    digest = hashlib.sha256()
+    for package in ("dbt-core", "dbt-adapters", "dbt-duckdb"):
+        # Their macros are part of what is parsed.
+        digest.update(metadata.version(package).encode() + b"\0")
     digest.update(os.environ.get("TANDEM_TARGET", "").encode() + b"\0")
     for path in sorted(plan.DBT_PROJECT.rglob("*")):
         relative = path.relative_to(plan.DBT_PROJECT)

@@ -14,6 +14,7 @@ from orchestration.build import Build, Observer, open_build
 from orchestration.defs import build_defs
 from orchestration.defs.resources import FULL_REFRESH_TAG, instance_path
 from orchestration.errors import TandemError
+from orchestration.machine import rare_collections
 from orchestration.settings import Settings
 
 RUNS_KEPT = 20
@@ -38,9 +39,12 @@ def run_job(
     """
     build_id = str(uuid.uuid4())
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    with open_build(
-        settings, build_id=build_id, full_refresh=full_refresh, observer=observer
-    ) as build:
+    with (
+        rare_collections(),
+        open_build(
+            settings, build_id=build_id, full_refresh=full_refresh, observer=observer
+        ) as build,
+    ):
         build.window_dates = tuple(sorted(set(window_dates)))
         # Loading Great Expectations over there takes as long as loading Dagster here.
         build.gates.warm_up()

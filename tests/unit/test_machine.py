@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,13 @@ def test_what_is_set_wins() -> None:
     settings = Settings(threads=3, memory_limit="2GB")
     assert (settings.threads, settings.memory_limit) == (3, "2GB")
     assert Settings(threads=1).memory_limit == machine.memory_limit(1, machine.usable_memory())
+
+
+def test_collections_are_as_before_afterwards() -> None:
+    before = gc.get_threshold()
+    with machine.rare_collections():
+        assert gc.get_threshold()[0] > before[0]
+        with machine.rare_collections():
+            pass
+        assert gc.get_threshold()[0] > before[0]
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
