@@ -30,6 +30,11 @@ def missing_package(packages: Sequence[str]) -> str | None:
     return None
 
 
+def client_version() -> str:
+    """The version of this machine's pyspark, as 4.1.4."""
+    return metadata.version("pyspark")
+
+
 def missing_java() -> str | None:
     """Why there is no Java that Spark can use, in words; None where there is."""
     home = os.environ.get("JAVA_HOME")

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from orchestration.engines.compare import COMMITTED
 from orchestration.engines.mirror import MirroredTable, mirror, mirror_root
 from orchestration.engines.requirements import (
     CLUSTER_PACKAGES,
+    client_version,
     missing_package,
     missing_requirement,
 )
@@ -226,8 +226,7 @@ def _check_cluster(dbt: SparkDbt, folder: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(f"copy (select 1 as probe) to {literal(probe)}")
     try:
-        client = metadata.version("pyspark")
-        dbt.operate("check_cluster", {"client": client, "probe": str(probe)})
+        dbt.operate("check_cluster", {"client": client_version(), "probe": str(probe)})
     except TandemError as error:
         host, port = cluster_address()
         reason = str(error)

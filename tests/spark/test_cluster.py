@@ -38,6 +38,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     assert not _processes(found.home)
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for the tests that build nothing: dbt parses the project once a home."""
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture
 def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in cluster.environment.items():
@@ -46,25 +52,23 @@ def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("_on_the_cluster")
 def test_a_cluster_of_another_version_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, home: Path
 ) -> None:
-    monkeypatch.setattr(spark.metadata, "version", lambda _: "3.5.9")
+    monkeypatch.setattr(spark, "client_version", lambda: "3.5.9")
     with pytest.raises(
         TandemError, match=r"127\.0\.0\.1:\d+: it is version 4\.\d.* has pyspark 3\.5\.9"
     ):
-        spark.build_on_spark(test_settings(tmp_path))
-    assert not mirror_root(test_settings(tmp_path)).exists()
+        spark.build_on_spark(test_settings(home))
+    assert not mirror_root(test_settings(home)).exists()
 
 
 @pytest.mark.usefixtures("_on_the_cluster")
-def test_a_server_that_is_no_spark_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_server_that_is_no_spark_is_named(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     with socketserver.TCPServer(("127.0.0.1", 0), _Closing) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         monkeypatch.setenv("TANDEM_SPARK_PORT", str(server.server_address[1]))
         with pytest.raises(TandemError, match=rf"127\.0\.0\.1:{server.server_address[1]}"):
-            spark.build_on_spark(test_settings(tmp_path))
+            spark.build_on_spark(test_settings(home))
         server.shutdown()
 
 
