@@ -121,10 +121,14 @@ def measure(
 ) -> Measurement:
     """Run a command and measure it. Raises BenchmarkError with its last words when it fails."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        # Byte code is kept as it is for a user: a first start writes it, the others read it.
+        given = {
+            name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"
+        }
         busy, started = _busy_seconds(), time.perf_counter()
         process = subprocess.Popen(
             [str(part) for part in command],
-            env={**os.environ, **(environment or {})},
+            env={**given, **(environment or {})},
             stdout=out,
             stderr=err,
             stdin=subprocess.DEVNULL,

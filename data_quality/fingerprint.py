@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -116,28 +116,19 @@ class Fingerprints:
             f"select json_serialize_sql(query) from (values {texts}) as queries (query)"
         ).fetchall()
         found: set[tuple[str, str, str]] = set()
+
+        def note(node: dict[str, Any]) -> dict[str, Any]:
+            # A name without a schema is a common table expression: tables are written with theirs.
+            if node.get("type") == "BASE_TABLE" and node["schema_name"]:
+                catalog = node["catalog_name"] or self._database
+                found.add((catalog, node["schema_name"], node["table_name"]))
+            return node
+
         for (text,) in rows:
-            tree = json.loads(text)
+            tree = json.loads(text, object_hook=note)
             if tree["error"]:
                 raise TandemError(f"cannot read a rule's or view's SQL: {tree['error_message']}")
-            # A name without a schema is a common table expression: tables are written with theirs.
-            found |= {
-                (catalog or self._database, schema, table)
-                for catalog, schema, table in _base_tables(tree)
-                if schema
-            }
         return found
-
-
-def _base_tables(node: Any) -> Iterator[tuple[str, str, str]]:
-    if isinstance(node, dict):
-        if node.get("type") == "BASE_TABLE":
-            yield node["catalog_name"], node["schema_name"], node["table_name"]
-        for value in node.values():
-            yield from _base_tables(value)
-    elif isinstance(node, list):
-        for value in node:
-            yield from _base_tables(value)
 
 
 def _one(connection: duckdb.DuckDBPyConnection, query: str) -> Any:

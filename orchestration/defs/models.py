@@ -71,12 +71,12 @@ TRANSLATOR = Translator(DagsterDbtTranslatorSettings(enable_code_references=Fals
 
 def layer_assets(manifest: Path) -> list[dg.AssetsDefinition]:
     """One multi-asset a layer, in order: a blocking check of one stops the next."""
-    return [_layer(manifest, layer) for layer in LAYERS]
-
-
-def _layer(manifest: Path, layer: str) -> dg.AssetsDefinition:
-    seeds = " resource_type:seed" if layer == "staging" else ""
     tested = _tested_models(manifest)
+    return [_layer(manifest, layer, tested) for layer in LAYERS]
+
+
+def _layer(manifest: Path, layer: str, tested: Mapping[str, str]) -> dg.AssetsDefinition:
+    seeds = " resource_type:seed" if layer == "staging" else ""
 
     @dbt_assets(
         manifest=manifest,
