@@ -306,16 +306,19 @@ def _volume_rules(time: str, actor: str) -> Iterator[RuleDict]:
         counted as (
             select
                 median(n) filter (where not is_recent) as usual,
+                quantile_cont(n, 0.05) filter (where not is_recent) as least,
                 count(*) filter (where not is_recent) as days_before,
                 count(*) filter (where is_recent) as days
             from parts group by source, hour_of_day
         )
         select 1 from counted
-        where usual >= 25 and days_before >= {RECENT_DAYS} and days < {RECENT_DAYS}
+        where usual >= 25 and least >= 10
+            and days_before >= {RECENT_DAYS} and days < {RECENT_DAYS}
         """,
         (
-            "平时至少 25 条记录的钟点，每天都有记录",
-            "an hour of the day that usually has 25 records has some every day",
+            "平时至少 25 条、几乎从不少于 10 条记录的钟点，每天都有记录",
+            "an hour of the day that usually has 25 records, and hardly ever less than 10, has some"
+            " every day",
         ),
         ["hour_missing"],
         "warning",

@@ -107,6 +107,8 @@ def run_clean(
     A seed whose outcome `results` already holds is not run again.
     """
     runs = []
+    if results is not None:
+        results.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
         kept = results / f"seed{seed}.json" if results is not None else None
         if kept is not None and kept.exists():
