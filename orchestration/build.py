@@ -603,6 +603,7 @@ def _adopt(build: Build) -> None:
             raise TandemError(f"{path} still has a write-ahead log; build again")
     durable.replace(new, old)
     tidy(build.settings, landed)
+    shutil.rmtree(rebuild_root(build.settings), ignore_errors=True)
     build.work = build.settings
     build.dbt.settings = build.settings
     shutil.rmtree(_rebuild_home(build.settings), ignore_errors=True)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from orchestration.contracts import contracts
 from orchestration.ingest.load import ingest
 from orchestration.ingest.tables import create_tables, raw_columns
+from orchestration.land import store
 from orchestration.plan import make_plan, write_plan
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
@@ -67,15 +68,47 @@ def fill_raw(connection: duckdb.DuckDBPyConnection, logs: Logs, batch_id: int = 
 
 
 def build_marts(
-    settings: Settings, logs: Logs, select: str | None = None, *, data_tests: bool = True
+    settings: Settings,
+    logs: Logs,
+    select: str | None = None,
+    *,
+    data_tests: bool = True,
+    as_parquet: bool = False,
 ) -> None:
     """Fill raw, plan, and run dbt (without unit tests) on a fresh warehouse.
 
-    `select` is dbt's; tests that need more than is selected are then left out.
+    `select` is dbt's; tests that need more than is selected are then left out. With `as_parquet`
+    raw is views over landed Parquet.
     """
     with open_warehouse(settings) as connection:
         fill_raw(connection, logs)
+        if as_parquet:
+            move_to_parquet(connection, settings)
     _transform(settings, select, data_tests)
+
+
+def move_to_parquet(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Land the rows of raw's tables as they are, and put views in the tables' place."""
+    landed = []
+    for log, contract in contracts().items():
+        added, rows = {}, {}
+        table = f"raw.{contract.table}"
+        day = store.day_sql(contract)
+        for name, count in connection.execute(
+            f"select {day}, count(*) from {table} group by 1"
+        ).fetchall():
+            path = settings.home / "moved" / contract.table / f"{name}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            connection.execute(f"copy (from {table} where {day} = '{name}') to '{path}'")
+            relative = f"{store.day_folder(name)}/b000001-0.parquet".removeprefix("/")
+            added[relative], rows[relative] = path, count
+        if added:
+            name = "v000001-00000000"
+            landed.append(store.assemble(settings, log, name, 1, {}, added, rows))
+        connection.execute(f"delete from {table}")
+    store.prepare(connection, settings)
+    store.record(connection, landed)
+    store.write_views(connection, settings, store.versions(connection))
 
 
 def build_landed(settings: Settings, select: str | None = None) -> None:

@@ -135,6 +135,8 @@ def _leading(settings: Settings, board: Board) -> Iterator[None]:
     finally:
         heart.close()
         claimed.unlink(missing_ok=True)
+        if board.plan() is None:
+            shutil.rmtree(board.root, ignore_errors=True)
 
 
 def _share(settings: Settings, workers: int) -> Settings:
@@ -182,7 +184,10 @@ class _Leader:
                 self._find(logs, digest)
                 self._write(logs, digest)
                 self._over()
-                self._commit(taken, logs, digest)
+                self._commit(taken, logs)
+            # What is left of this landing, or of one whose files are gone.
+            for name in ("plan.json", "failed.json"):
+                (self.board.root / name).unlink(missing_ok=True)
             return self.report
         except duckdb.Error as error:
             raise TandemError(
@@ -370,7 +375,6 @@ class _Leader:
         self,
         taken: list[tuple[Task, list[dict[str, Any]], dict[str, int]]],
         logs: list[_Log],
-        digest: str,
     ) -> None:
         """The new versions on the disk, then all that the warehouse says of them at once."""
         self._tell("load", len(self.files))
@@ -408,9 +412,6 @@ class _Leader:
         load.add_to(self.report, batch)
         self.report.batch_id = batch.batch_id if fresh else self.report.batch_id
         store.tidy(self.settings, live)
-        for name in ("taken", f"merge-{digest}", "claims", "scratch"):
-            shutil.rmtree(self.board.root / name, ignore_errors=True)
-        (self.board.root / "plan.json").unlink(missing_ok=True)
         self._tell("done", len(self.files))
 
     def _assemble(self, one: _Log) -> tuple[store.Version, dict[int, int]]:

@@ -76,10 +76,10 @@ class Worker:
                 self._perform(plan, task, claimed)
             except duckdb.Error as error:
                 message = f"{task.about}: {say(error)}"
-                self.board.fail(task, message)
+                self._fail(plan, task, message)
                 raise TandemError(message) from error
             except (TandemError, OSError) as error:
-                self.board.fail(task, str(error))
+                self._fail(plan, task, str(error))
                 raise
             self.done.add((task.folder, task.name))
             return True
@@ -93,6 +93,11 @@ class Worker:
                     return False
                 self.done.add((task.folder, task.name))
         return True
+
+    def _fail(self, plan: Plan, task: Task, message: str) -> None:
+        # Of a task that somebody else did meanwhile nobody waits for the result.
+        if is_under_way(self.board, plan.landing):
+            self.board.fail(task, message)
 
     def _perform(self, plan: Plan, task: Task, claimed: Path) -> None:
         self.heart.add(claimed)
@@ -176,15 +181,26 @@ def help_until_over(settings: Settings, board: Board, landing: str | None = None
                     f"the landing's coordinator has {plan.tools}, this machine "
                     f"{tools(settings)}: every machine needs the same"
                 )
-            if worker.step(plan):
-                done += 1
-            elif is_coordinated(board):
-                time.sleep(_PAUSE_SECONDS)
-            else:
+            try:
+                if worker.step(plan):
+                    done += 1
+                elif is_coordinated(board):
+                    time.sleep(_PAUSE_SECONDS)
+                else:
+                    break
+            except (TandemError, OSError):
+                if is_under_way(board, landing):
+                    raise
                 break
     finally:
         heart.close()
     return done
+
+
+def is_under_way(board: Board, landing: str) -> bool:
+    """Whether this landing still wants results."""
+    plan = board.plan()
+    return plan is not None and plan.landing == landing and plan.stage != "over"
 
 
 def is_coordinated(board: Board) -> bool:

@@ -21,6 +21,7 @@ WORLDS: dict[str, dict[str, Any]] = {
         "seeds": (4, 9),
         "beyond": True,
         "settings": {"timezone": "America/New_York"},
+        "as_parquet": True,
     },
     "as_of_date in the middle": {
         "seeds": (2, 7),
@@ -43,10 +44,12 @@ def test_marts_equal_their_reference(name: str, home: Path) -> None:
     world = dict(WORLDS[name])
     # One world is enough for dbt's own tests, which cost as much as the models.
     data_tests = world.pop("data_tests", False)
+    # And one for raw records that lie as Parquet.
+    as_parquet = world.pop("as_parquet", False)
     settings = test_settings(home, **SETTINGS | CASE_SETTINGS | world.pop("settings", {}))
     settings.warehouse_path.unlink(missing_ok=True)
     logs = make_worlds(**world, cases=True)
-    build_marts(settings, logs, select=SELECT, data_tests=data_tests)
+    build_marts(settings, logs, select=SELECT, data_tests=data_tests, as_parquet=as_parquet)
     with open_warehouse(settings, read_only=True) as connection:
         missing = set(MARTS) - set(built_marts(connection))
         assert not missing, f"not built: {', '.join(sorted(missing))}"

@@ -169,6 +169,7 @@ def test_a_worker_of_another_version_takes_nothing(
         land(config)
     assert seen
     assert land(config).totals[EVENTS].accepted == 2
+    assert not board.root.exists()
 
 
 def test_quarantine_is_not_replayed_into_views(config: Settings) -> None:
