@@ -26,9 +26,9 @@ import sys
 from pathlib import Path
 from orchestration.land import land, run
 from tests.unit.ingest.landing_files import settings_at
-run.TASK_FILES = 2
-run.FIND_ROWS = 2500
-run.WRITE_ROWS = 1000
+run.TASK_FILES = 1
+run.FIND_ROWS = 600
+run.WRITE_ROWS = 250
 land(settings_at(Path(sys.argv[1]), raw_storage="parquet"), workers=int(sys.argv[2]))
 """
 
@@ -38,17 +38,17 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """What an ingest that nobody disturbs makes of the files."""
     made = settings_at(tmp_path_factory.mktemp("calm"))
     rng = random.Random(7)
-    for number in range(12):
+    for number in range(8):
         suffix = ["jsonl.zst", "csv", "parquet", "jsonl"][number % 4]
         records = [
             event(
-                rng.randrange(2000),
+                rng.randrange(500),
                 topic=f"t{rng.randrange(5)}",
                 received_at=f"2026-05-{rng.randrange(1, 29):02}T00:00:00Z",
                 occurred_at=f"2026-05-{rng.randrange(1, 9):02}T00:00:00Z",
                 dwell_ms=-1 if rng.random() < 0.01 else rng.randrange(4),
             )
-            for _ in range(400)
+            for _ in range(150)
         ]
         put(made, EVENTS, f"f{number:02}.{suffix}", WRITERS[suffix](records))
     ingest(made)
