@@ -86,8 +86,9 @@ def loopback_cluster(
         raise TandemError(f"memory is {memory!r}: write it as 512m or 2g")
     package_folder()
     home = home.absolute()
-    for folder in (home, *(home / name for name in ("conf", "local", "logs", "tmp", "work"))):
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # The server looks into `tmp/local`, and only writes there where Hive itself runs a query.
+    for name in ("", "conf", "local", "logs", "tmp", "tmp/local", "work"):
+        (home / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     home.chmod(0o700)
     found = Cluster(home, master_port=_free_port(), thrift_port=_free_port())
     _configure(found, cores, memory)
