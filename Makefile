@@ -54,8 +54,8 @@ test-duckdb2: .clients/duckdb-2.0 ## a whole build and the publish, with DuckDB 
 SPARK_PYTEST = PYTHONPATH=$(CURDIR)/.clients/spark TANDEM_SPARK_CODEGEN=false \
 	TANDEM_SPARK_PARTITIONS=1 TANDEM_SPARK_MEMORY=3g $(BIN)/python -m pytest -q
 
-test-spark: .clients/spark ## every mart on Spark and on DuckDB, compared row for row (needs Java 17)
-	$(SPARK_PYTEST) tests/spark/test_engines_agree.py
+test-spark: .clients/spark ## every mart on Spark and on DuckDB row for row, and a whole build there (needs Java 17)
+	$(SPARK_PYTEST) tests/spark/test_engines_agree.py tests/spark/test_spark_build.py
 
 test-spark-cluster: .clients/spark ## the same on a master and two workers, one of which is killed
 	$(SPARK_PYTEST) tests/spark/test_cluster.py
