@@ -62,7 +62,8 @@ def test_a_model_reads_and_leaves_tables_of_spark(adapter: Adapter, tmp_path: Pa
     adapter.connection.execute(
         """
         create table intermediate.numbers as
-        select 9223372036854775807 as n, timestamp '2026-01-01 00:00:00.000001' as seen_at from range(3)
+        select 9223372036854775807 as n, timestamp '2026-01-01 00:00:00.000001' as seen_at
+        from range(3)
         """
     )
     node = {"schema": "intermediate", "alias": "sums"}
