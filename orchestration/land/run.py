@@ -321,14 +321,11 @@ class _Leader:
                 shutil.rmtree(old, ignore_errors=True)
         self._do("find", tasks, {one.log: self._inputs(one) for one in logs})
         for one in logs:
-            folder = _folder(self.settings, one.version)
             for task in one.found:
                 answer = self.board.read(task)
                 for day, rows in answer["days"].items():
                     one.days[day] = one.days.get(day, 0) + rows
-                one.touched |= {
-                    Path(name).relative_to(folder).as_posix() for name in answer["touched"]
-                }
+                one.touched |= set(answer["touched"])
 
     def _write(self, logs: list[_Log], digest: str) -> None:
         tasks = []
@@ -366,7 +363,9 @@ class _Leader:
             "batch_id": self.batch_id,
             "staged": one.staged,
             "numbers": one.numbers,
-            "folder": str(_folder(self.settings, one.version)),
+            "folder": _folder(self.settings, one.version)
+            .relative_to(store.landed_root(self.settings))
+            .as_posix(),
             "live": list(one.live),
             "found": [f"{task.folder}/{task.name}" for task in one.found],
         }

@@ -141,21 +141,25 @@ def perform(
         files = taking.from_json(given["files"])
         return taking.take(connection, settings, files, plan.moment, out)
     common = plan.inputs[given["about"]]
+    # Paths below the landed root, since another machine may have it elsewhere.
+    folder = board.root.parent / common["folder"]
     incoming = Incoming(
         log=given["about"],
         batch_id=common["batch_id"],
         paths=tuple(board.root / name / taking.ACCEPTED for name in common["staged"]),
         numbers=tuple((a, b, c) for a, b, c in common["numbers"]),
-        live=tuple(Path(common["folder"], name) for name in common["live"]),
+        live=tuple(folder / name for name in common["live"]),
     )
     if task.kind == "find":
-        return find(connection, incoming, given["share"], given["shares"], out)
+        found = find(connection, incoming, given["share"], given["shares"], out)
+        names = [Path(name).relative_to(folder).as_posix() for name in found["touched"]]
+        return found | {"touched": names}
     return write(
         connection,
         incoming,
         [board.root / name for name in common["found"]],
         given["days"],
-        [Path(common["folder"], name) for name in given["touched"]],
+        [folder / name for name in given["touched"]],
         given["share"],
         given["shares"],
         out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,21 +134,31 @@ def test_nobody_to_help_is_no_error(config: Settings) -> None:
 
 
 def test_who_joins_does_its_part(config: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(config, EVENTS, "b.jsonl", as_jsonl([event(2), event(3)]))
-    helping = config.model_copy(update={"lock_wait_seconds": 30.0})
+    land(config)
+    first = event(2, received_at="2026-05-02T00:00:00Z")
+    put(config, EVENTS, "b.jsonl", as_jsonl([first, event(3)]))
+    # Another machine may see the shared folders elsewhere.
+    elsewhere = config.home / "elsewhere"
+    elsewhere.symlink_to(config.home)
+    helping = config.model_copy(update={"home": elsewhere, "lock_wait_seconds": 30.0})
     leader, step = get_ident(), worker.Worker.step
 
-    def leave_one(self: worker.Worker, plan: Plan) -> bool:
-        if get_ident() == leader and not any(landing_board(config).root.glob("*/*/result.json")):
+    def leave_all(self: worker.Worker, plan: Plan) -> bool:
+        if get_ident() == leader:
+            time.sleep(0.01)
             return False
         return step(self, plan)
 
-    monkeypatch.setattr(worker.Worker, "step", leave_one)
+    monkeypatch.setattr(worker.Worker, "step", leave_all)
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(join, helping)
         report = land(config)
         assert done.result()
-    assert (report.totals[EVENTS].accepted, report.totals[EVENTS].duplicates) == (3, 1)
+    assert (report.totals[EVENTS].accepted, report.totals[EVENTS].duplicates) == (2, 0)
+    assert query(config, "select accepted, duplicates from control.files order by path") == [
+        (1, 1),
+        (2, 0),
+    ]
 
 
 def test_a_worker_of_another_version_takes_nothing(
