@@ -50,6 +50,20 @@ def _on_the_cluster(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, value)
 
 
+def test_every_part_listens_on_the_loopback_alone(cluster: Cluster) -> None:
+    processes = [psutil.Process(pid) for pid in _processes(cluster.home)]
+    # The master, two workers and the server.
+    assert len(processes) >= 4
+    listening = {
+        connection.laddr.ip
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    assert listening
+
+
 @pytest.mark.usefixtures("_on_the_cluster")
 def test_a_cluster_of_another_version_is_refused(
     monkeypatch: pytest.MonkeyPatch, home: Path
