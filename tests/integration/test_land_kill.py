@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from orchestration.ingest import ingest
-from orchestration.land import land
+from orchestration.land import land, run, worker
 from orchestration.land.run import landing_board
 from orchestration.settings import Settings
 from tests.unit.ingest.landing_files import EVENTS, WRITERS, event, put, query, settings_at
@@ -104,24 +104,27 @@ def test_a_killed_worker_s_file_is_taken_by_another(calm: Settings, tmp_path: Pa
     assert _outcome(settings) == _outcome(calm)
 
 
-def test_a_killed_landing_goes_on_where_it_was(calm: Settings, tmp_path: Path) -> None:
+def test_a_killed_landing_goes_on_where_it_was(
+    calm: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = _copy(calm, tmp_path)
-    rng = random.Random(5)
-    kills = 0
-    for attempt in range(2):
-        leader = _start(LEAD, tmp_path, 1)
-        deadline = time.monotonic() + 60
-        while leader.poll() is None and time.monotonic() < deadline:
-            done = len(list(landing_board(settings).root.glob("*/*/result.json")))
-            if done > attempt * 6 + rng.randrange(1, 4):
-                os.killpg(leader.pid, signal.SIGKILL)
-                kills += 1
-                break
-            time.sleep(0.005)
-        leader.wait()
-    assert kills == 2
-    assert not settings.warehouse_path.exists() or query(
-        settings, "select count(*) from control.files"
-    ) == [(0,)]
+    leader = _start(LEAD, tmp_path, 1)
+    root = landing_board(settings).root
+    while leader.poll() is None and len(list(root.glob("*/*/result.json"))) < 5:
+        time.sleep(0.005)
+    os.killpg(leader.pid, signal.SIGKILL)
+    assert leader.wait() == -signal.SIGKILL
+    done = len(list(root.glob("taken/*/result.json")))
+    assert query(settings, "select count(*) from control.files") == [(0,)]
+    kinds = []
+
+    def counted(*arguments: Any) -> dict[str, Any]:
+        kinds.append(arguments[4].kind)
+        return perform(*arguments)
+
+    perform = worker.perform
+    monkeypatch.setattr(worker, "perform", counted)
+    monkeypatch.setattr(run, "TASK_FILES", 1)
     land(settings)
+    assert (done >= 4, kinds.count("take")) == (True, 8 - done)
     assert _outcome(settings) == _outcome(calm)
