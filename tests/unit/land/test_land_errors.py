@@ -151,7 +151,7 @@ def test_a_worker_of_another_version_takes_nothing(
     board = landing_board(config)
     seen = []
 
-    def helper(*_: object) -> bool:
+    def other(*_: object) -> bool:
         monkeypatch.setattr(worker, "tools", lambda _: "other tools")
         with pytest.raises(TandemError, match="this machine other tools"):
             help_until_over(config, board)
@@ -159,7 +159,7 @@ def test_a_worker_of_another_version_takes_nothing(
         seen.append(True)
         raise TandemError("enough")
 
-    monkeypatch.setattr(worker.Worker, "step", helper)
+    monkeypatch.setattr(worker.Worker, "step", other)
     with pytest.raises(TandemError, match="enough"):
         land(config)
     assert seen
