@@ -36,6 +36,9 @@ from orchestration.errors import TandemError
 from orchestration.settings import Settings
 from orchestration.warehouse import literal, open_warehouse
 
+MOST_NAMED = 10
+"""So many files a check names; a manifest does not choose how long an answer is."""
+
 
 @dataclass(frozen=True)
 class Check:
@@ -71,13 +74,8 @@ def verify_pack(
 def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     declared: Mapping[str, Any] = manifest["files"]
     present = {path.name for path in folder.iterdir()}
-    checks = [
-        Check(
-            "files",
-            present == {*declared, MANIFEST},
-            ", ".join(sorted(present ^ {*declared, MANIFEST})),
-        )
-    ]
+    odd = sorted(present ^ {*declared, MANIFEST})
+    checks = [Check("files", not odd, _named(odd))]
     for name, said in declared.items():
         path = folder / name
         same = (
@@ -91,8 +89,13 @@ def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
         )
         checks.append(Check(f"bytes of {name}", same))
     modes = [path.name for path in folder.iterdir() if path.stat().st_mode & 0o777 != FILE_MODE]
-    checks.append(Check("modes", not modes, ", ".join(modes)))
+    checks.append(Check("modes", not modes, _named(modes)))
     return checks
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _verify_ledger(settings: Settings, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:

@@ -366,7 +366,10 @@ class _Backup:
         raise ConversionError(f"{self.path}: no dump.sql in it")
 
     def on_topic(self, row: Row) -> None:
-        self.forum.topics[int(row["id"])] = _Topic(
+        number = int(row["id"])
+        if not 0 <= number < 1 << (64 - NUMBER_BITS):
+            raise ValueError("id")
+        self.forum.topics[number] = _Topic(
             title=row["title"],
             category_id=row["category_id"],
             updated_at=utc(row["updated_at"]),

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from orchestration.connectors.base import SHAPE, Connector, Conversion, ConversionError, word
+from orchestration.connectors.reading import shape
 
 Row = dict[str, str]
 
@@ -278,7 +279,8 @@ class _Site:
         for row in self.waiting:
             if int(row["ParentId"]) not in self.places:
                 self.conversion.note("answer whose question is not in the export: node is the site")
-            self.add_post(row)
+            with shape(self.conversion, "Posts.xml: a late answer", "a dump"):
+                self.add_post(row)
         self.waiting.clear()
 
     def add_post(self, row: Row) -> None:

@@ -240,7 +240,12 @@ class _Company:
         occurred_at = millis(time)
         receivers = message.get("tolist") or []
         people = [sender, *receivers]
-        group_id = message.get("roomid") or "direct:" + ",".join(sorted(set(people)))
+        if not all(isinstance(person, str) for person in people):
+            raise TypeError("tolist")
+        if message.get("roomid"):
+            group_id = text_of(conversion, message, "roomid", place)
+        else:
+            group_id = "direct:" + ",".join(sorted(set(people)))
         group = self.groups.setdefault(group_id, _Group())
         self.latest = max(self.latest, time)
         group.first = time if group.first is None else min(group.first, time)

@@ -111,6 +111,19 @@ def test_a_released_pack_verifies(built: Settings, pack: str) -> None:
     assert [check for check in checks if not check.passed] == []
 
 
+def test_a_manifest_does_not_choose_how_long_an_answer_is(built: Settings, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    shutil.copytree(built.home, home)
+    settings = built.model_copy(update={"home": home})
+    folder, manifest = _released(settings, "seeds")
+    manifest["files"] |= {f"key {number}": manifest["files"]["card.md"] for number in range(2000)}
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    _, checks = verify_pack(settings, "seeds")
+    detail = next(check.detail for check in checks if check.name == "files")
+    assert detail.endswith("and 1990 more")
+    assert len(detail) < 200
+
+
 def test_files_modes_and_manifest(built: Settings) -> None:
     folder, manifest = _released(built, "seeds")
     assert {path.name for path in folder.iterdir()} == {

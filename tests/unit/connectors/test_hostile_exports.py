@@ -197,3 +197,30 @@ def test_deep_json_is_refused_before_it_takes_memory(tmp_path: Path) -> None:
     export.write_text('{"seq":' + "[" * 60_000 + "]" * 60_000 + "}\n{}")
     message = refused("wecom", export, tmp_path / "landing")
     assert message == f"{export}: chat.json: nested deeper than 500 levels"
+
+
+def test_a_topic_s_number_beyond_all_is_named(tmp_path: Path) -> None:
+    dump = (FIXTURES / "discourse" / "dump.sql").read_text(encoding="utf-8")
+    assert "\n2\t" in dump.partition("COPY public.topics ")[2]
+    head, mark, rest = dump.partition("COPY public.topics ")
+    export = tmp_path / "dump.sql"
+    export.write_text(head + mark + rest.replace("\n2\t", f"\n{'9' * 160}\t", 1))
+    assert "ValueError" in refused("discourse", export, tmp_path / "landing")
+
+
+def test_a_late_answer_without_a_date_is_named(tmp_path: Path) -> None:
+    export = tmp_path / "dump"
+    shutil.copytree(FIXTURES / "stackexchange", export)
+    late = '<posts><row Id="9" PostTypeId="2" ParentId="404" OwnerUserId="5" /></posts>'
+    (export / "Posts.xml").write_text(late)
+    assert "KeyError" in refused("stackexchange", export, tmp_path / "landing")
+
+
+@pytest.mark.parametrize("odd", [{"roomid": 1.5}, {"roomid": "r", "tolist": [1.5]}])
+def test_an_id_that_is_no_text_is_named(tmp_path: Path, odd: dict[str, object]) -> None:
+    message = {"msgid": "m", "action": "send", "from": "ann", "tolist": ["bob"], "roomid": "r"}
+    text = {"msgtime": 1700000000123, "msgtype": "text", "text": {"content": SECRET}}
+    export = tmp_path / "chat.jsonl"
+    lines = [message | text, message | text | {"msgid": "n"} | odd]
+    export.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "line 2" in refused("wecom", export, tmp_path / "landing")
