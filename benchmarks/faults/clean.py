@@ -237,7 +237,9 @@ def as_page(runs: Sequence[CleanRun], persons: int, days: int) -> str:
         " first week to the last. Every day's files arrive as a nightly upload would bring them."
         " Each day they are ingested and judged as `raw`; on the days of a build all of"
         " `tandem build` follows, incremental, through every gate and dbt test, to the publish."
-        " A rule that fails on such a day, critical or warning, is a false alarm.",
+        " A rule that fails on such a day, critical or warning, is a false alarm. Rules that had"
+        " cried wolf on these very platforms were made milder, so that the count says less of"
+        " others.",
         "",
         f"**False alarms: {total}.**",
         "",
