@@ -302,7 +302,7 @@ RAW = [
             "latency_ms_of_its_kind",
             _more(
                 "30",
-                f"case when n = 0 then 300000000 else 300 end as latency_ms,"
+                f"case when n < 2 then 300000000 else 300 end as latency_ms,"
                 f" {_at('n * 3600 + 7')} as occurred_at",
                 "request_id = 'r1'",
                 "request_id",
@@ -331,7 +331,7 @@ RAW = [
         (
             "amount_minor_of_its_kind",
             _more("30", "500 + n as amount_minor", "spend_id = 'sp1'", "spend_id")
-            + "; update {t} set amount_minor = 50000000 where spend_id = 'z3'",
+            + "; update {t} set amount_minor = 1e5 * amount_minor where spend_id in ('z3', 'z4')",
         ),
     ),
     *of(
