@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -131,8 +130,6 @@ class IngestReport:
     unknown: list[Misplaced] = field(default_factory=list)
     drift: dict[tuple[str, str], int] = field(default_factory=dict)
 
-
-_INTEGER = re.compile(r"-?[0-9]+")
 
 Progress = Callable[[ProgressEvent], None]
 Tell = Callable[[str, str | None, int, int], None]
@@ -416,6 +413,8 @@ class Taken:
     reason: str | None = None
     detail: str | None = None
     header: list[str] | None = None
+    sums: Mapping[str, int] = field(default_factory=dict)
+    rejected_sums: Counter[str] = field(default_factory=Counter)
 
 
 class Batch:
@@ -571,7 +570,8 @@ class Batch:
     def _source(self, contract: LogContract, entry: Taken, numbered: bool = False) -> str:
         if entry.landed.kind == "parquet":
             return readers.parquet_source(entry.path, contract)
-        return readers.csv_source(entry.path, entry.header or [], contract, numbered)
+        longest = entry.scan.longest
+        return readers.csv_source(entry.path, entry.header or [], contract, longest, numbered)
 
     def choose(self, taken: list[Taken]) -> list[Taken]:
         """The files whose bytes the ledger does not know, or knows as quarantined and mended."""
@@ -619,11 +619,11 @@ class Batch:
                 entry.reason, entry.detail = "control_mismatch", "sha256"
             elif "lines" in totals and totals["lines"] != self._record_count(entry):
                 entry.reason, entry.detail = "control_mismatch", "lines"
-            elif sums:
-                found = self._sums(entry, set(sums))
-                wrong = [name for name in sums if name not in names or found[name] != sums[name]]
-                if wrong:
-                    entry.reason, entry.detail = "control_mismatch", f"sums.{sorted(wrong)[0]}"
+            elif set(sums) - names:
+                entry.reason = "control_mismatch"
+                entry.detail = f"sums.{min(set(sums) - names)}"
+            else:
+                entry.sums = sums
         if entry.reason is not None:
             entry.lines = 0
 
@@ -631,26 +631,6 @@ class Batch:
         if entry.landed.kind == "csv" and not entry.scan.plain:
             return sum(1 for _ in self._records(entry, None))
         return entry.lines
-
-    def _sums(self, entry: Taken, names: set[str]) -> dict[str, int]:
-        """Sums over every record whose value is an integer of 64 bits, accepted or not."""
-        found = dict.fromkeys(names, 0)
-        if entry.landed.kind == "parquet":
-            contract = contracts()[entry.landed.log]
-            known = {item.name for item in contract.all_fields}
-            for name in names & known:
-                row = self.connection.execute(
-                    f"select coalesce(sum(cast(try_cast({quote(name)} as bigint) as hugeint)), 0) "
-                    f"from {self._source(contract, entry)} "
-                    f"where regexp_full_match({quote(name)}, '-?[0-9]+')"
-                ).fetchone()
-                found[name] = int((row or (0,))[0])
-            return found
-        for record in self._records(entry, None):
-            for name in names:
-                text = record.values.get(name, "")
-                found[name] += _integer(text)
-        return found
 
     def _load(self, contract: LogContract, entries: list[Taken]) -> None:
         plain = [
@@ -672,6 +652,30 @@ class Batch:
                 self._load_carefully(contract, entry, None)
         for entry in entries:
             self._recheck(entry)
+        self._check_sums(contract, [entry for entry in entries if entry.sums and not entry.reason])
+
+    def _check_sums(self, contract: LogContract, entries: list[Taken]) -> None:
+        """Hold files against their control sums, once their rows are in `raw` or rejected."""
+        if not entries:
+            return
+        names = sorted({name for entry in entries for name in entry.sums})
+        types = {item.name: item.type for item in contract.all_fields}
+        sums = ", ".join(_sum_sql(name, types[name] == "integer") for name in names)
+        ids = ", ".join(str(entry.file_id) for entry in entries)
+        rows = self.connection.execute(
+            f"select _file_id, {sums} from raw.{contract.table} where _file_id in ({ids}) "
+            "group by _file_id"
+        ).fetchall()
+        accepted = {row[0]: dict(zip(names, row[1:], strict=True)) for row in rows}
+        for entry in entries:
+            found = accepted.get(entry.file_id, {})
+            wrong = [
+                name
+                for name, total in sorted(entry.sums.items())
+                if found.get(name, 0) + entry.rejected_sums[name] != total
+            ]
+            if wrong:
+                self._take_back(contract, entry, "control_mismatch", f"sums.{wrong[0]}")
 
     def _is_plain_csv(self, entry: Taken) -> bool:
         is_plain = entry.landed.kind == "csv" and entry.scan.plain and bool(entry.header)
@@ -819,6 +823,7 @@ class Batch:
             """,
             entry,
         )
+        self._add_sums(entry, f"{source} where {verdict} is not null")
 
     def _count_unknown(self, contract: LogContract, entries: list[Taken]) -> None:
         """Drift of the rows that came by SQL."""
@@ -893,7 +898,7 @@ class Batch:
                         for name in record.unknown:
                             self._drifted(contract.log, name, entry.file_id, 1)
         except UnicodeDecodeError:
-            self._take_back(contract, entry)
+            self._take_back(contract, entry, "unreadable_file", "not UTF-8")
             return
         if entry.landed.kind == "csv" and wanted is None:
             # Only the careful reader can say what a record of such a file is.
@@ -952,6 +957,14 @@ class Batch:
             """,
             entry,
         )
+        self._add_sums(entry, "careful where verdict is not null")
+
+    def _add_sums(self, entry: Taken, rejected: str) -> None:
+        """Count rejected records in a file's control sums; `rejected` follows FROM, as texts."""
+        if entry.sums:
+            sums = ", ".join(_sum_sql(name) for name in entry.sums)
+            row = self.connection.execute(f"select {sums} from {rejected}").fetchone()
+            entry.rejected_sums.update(dict(zip(entry.sums, row or (), strict=True)))
 
     def _reject(self, query: str, entry: Taken) -> int:
         row = self.connection.execute(
@@ -990,8 +1003,8 @@ class Batch:
         ).fetchall()
         return dict(rows)
 
-    def _take_back(self, contract: LogContract, entry: Taken) -> None:
-        """Quarantine whole a file that showed to be no UTF-8 while it was loaded."""
+    def _take_back(self, contract: LogContract, entry: Taken, reason: str, detail: str) -> None:
+        """Quarantine whole a file that showed its fault only once it was loaded."""
         self.connection.execute(
             f"delete from raw.{contract.table} where _file_id = ?", [entry.file_id]
         )
@@ -999,7 +1012,7 @@ class Batch:
         for key in [key for key in self.drift if key[2] == entry.file_id]:
             del self.drift[key]
         del self._drift_fields[entry.file_id]
-        entry.reason, entry.detail = "unreadable_file", "not UTF-8"
+        entry.reason, entry.detail = reason, detail
         entry.lines = entry.inserted = entry.rejected = 0
 
     def _recheck(self, entry: Taken) -> None:
@@ -1163,13 +1176,15 @@ class Batch:
         insert_rows(self.connection, "control.paths", rows)
 
 
-def _integer(text: str) -> int:
-    """An integer of 64 bits; 0 for any other text. Python refuses to read 5000 digits."""
-    digits = text.removeprefix("-").lstrip("0")
-    if not _INTEGER.fullmatch(text) or len(digits) > 19:
-        return 0
-    number = int(text[: text.startswith("-")] + (digits or "0"))
-    return number if -(2**63) <= number < 2**63 else 0
+def _sum_sql(name: str, is_integer: bool = False) -> str:
+    """The sum of a field over the records in which it is an integer of 64 bits."""
+    value = quote(name)
+    if not is_integer:
+        text = f"cast({value} as varchar)"
+        value = (
+            f"case when regexp_full_match({text}, '-?[0-9]+') then try_cast({text} as bigint) end"
+        )
+    return f"coalesce(sum({value}), 0)"
 
 
 def _rows(cursor: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:

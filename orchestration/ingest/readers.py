@@ -23,6 +23,8 @@ from orchestration.ingest.checks import (
 if TYPE_CHECKING:
     import pyarrow
 
+# Buffers of 2 MiB, as many as threads.
+_CSV_LINE = 128 << 10
 # Only looked for in lines where a value leaves it open: a number that DuckDB rewrites, and a
 # trailing comma, which it forgives.
 _REWRITTEN = r'"[ \t\r]*:[ \t\r]*(-?(0|[1-9][0-9]*)[.eE]|-0)'
@@ -296,9 +298,16 @@ def loose_sql(contract: LogContract) -> str:
 
 
 def csv_source(
-    path: Path, header: Sequence[str], contract: LogContract, numbered: bool = False
+    path: Path,
+    header: Sequence[str],
+    contract: LogContract,
+    longest: int,
+    numbered: bool = False,
 ) -> str:
-    """One CSV file as text columns, `_extra` and `line`, the position of the record."""
+    """One CSV file as text columns, `_extra` and `line`, the position of the record.
+
+    `longest` is the greatest record's number of bytes.
+    """
     columns = {f"c{number}": "VARCHAR" for number in range(len(header))}
     spec = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"
     position = {name: f"c{number}" for number, name in enumerate(header)}
@@ -309,12 +318,14 @@ def csv_source(
     )
     extras = {name: column for name, column in position.items() if name not in known}
     line = "row_number() over ()" if numbered else "0"
+    # DuckDB sets 16 times as much memory aside for a compressed file, whatever its size.
+    line_size = max(_CSV_LINE, 2 * longest)
     return f"""(
         select {line} as line, {texts}, {_extra_sql(extras)} as _extra
         from read_csv(
             {source_list([path])}, columns = {spec}, auto_detect = false, header = true,
             delim = ',', quote = '"', escape = '"', strict_mode = true, null_padding = false,
-            nullstr = '', hive_partitioning = false, max_line_size = {64 << 20}
+            nullstr = '', hive_partitioning = false, max_line_size = {line_size}
         )
     )"""
 

@@ -63,8 +63,8 @@ class Shape:
 class Scan:
     """What a pass over one file found. `lines` counts records; `error` is why it is unreadable.
 
-    `longest` is the longest JSON line in bytes. `plain` is False when DuckDB cannot be given the
-    file as it lies, but each record needs a closer look.
+    `longest` is the longest JSON line or CSV record in bytes. `plain` is False when DuckDB cannot
+    be given the file as it lies, but each record needs a closer look.
     """
 
     sha256: str
@@ -294,6 +294,7 @@ class _CsvRecords:
         self.odd = 0
         self.plain = True
         self.open_bytes = 0
+        self.open_return = False
 
     @property
     def seen(self) -> int:
@@ -315,13 +316,16 @@ class _CsvRecords:
         if outside.size:
             lengths = numpy.diff(outside, prepend=-1 - self.open_bytes)
             # An empty line (LF or CRLF) is no record to one reader and one to another.
-            if int(lengths.min()) <= 2 or int(lengths.max()) > self.limit:
+            self.longest = max(self.longest, int(lengths.max()))
+            if int(lengths.min()) <= 2 or self.longest > self.limit:
                 self.plain = False
             self.open_bytes = len(block) - int(outside[-1]) - 1
         else:
             self.open_bytes += len(block)
         # A carriage return elsewhere than before LF ends lines for some readers.
-        if block.count(b"\r") != block.count(b"\r\n"):
+        lone = self.open_return and not block.startswith(b"\n")
+        self.open_return = block.endswith(b"\r")
+        if lone or block.count(b"\r") != block.count(b"\r\n") + self.open_return:
             self.plain = False
 
     def end(self) -> tuple[int, bool]:
@@ -330,8 +334,9 @@ class _CsvRecords:
         except UnicodeDecodeError as error:
             raise UnreadableError("not UTF-8") from error
         records = self.records + (self.open_bytes > 0)
-        plain = self.plain and not self.odd and self.open_bytes <= self.limit
-        return max(records - 1, 0), plain
+        self.longest = max(self.longest, self.open_bytes)
+        is_plain = self.plain and not self.odd and not self.open_return
+        return max(records - 1, 0), is_plain and self.longest <= self.limit
 
     def shape(self) -> Shape:
         return Shape()

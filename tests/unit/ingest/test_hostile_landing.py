@@ -19,7 +19,7 @@ from orchestration.contracts import contracts
 from orchestration.errors import TandemError
 from orchestration.ingest import ingest, landing, load, scan
 from orchestration.ingest.lines import csv_lines, json_lines, json_record
-from orchestration.ingest.load import Batch, _integer
+from orchestration.ingest.load import Batch, _sum_sql
 from orchestration.warehouse import open_warehouse
 from tests.unit.ingest.landing_files import (
     EVENTS,
@@ -203,7 +203,12 @@ def test_a_control_file_of_any_kind_only_holds_its_own_file_back(tmp_path: Path,
 
 def test_only_integers_of_64_bits_add_to_a_control_sum() -> None:
     texts = ["-0", "007", "9" * 6000, str(2**63), str(-(2**63)), "1.0", "٣", "-", "", "0" * 6000]
-    assert [_integer(text) for text in texts] == [0, 7, 0, 0, -(2**63), 0, 0, 0, 0, 0]
+    with duckdb.connect() as connection:
+        sums = [
+            connection.execute(f"select {_sum_sql('x')} from (select ? as x)", [text]).fetchone()
+            for text in texts
+        ]
+    assert sums == [(sum_,) for sum_ in (0, 7, 0, 0, -(2**63), 0, 0, 0, 0, 0)]
 
 
 def test_thousands_of_unknown_fields_are_kept_and_counted(

@@ -27,6 +27,7 @@ from orchestration.ingest import (
     load,
     pending,
     replay_quarantine,
+    scan,
     show_quarantine,
 )
 from orchestration.ingest.landing import FORMATS
@@ -219,6 +220,41 @@ def test_control_totals(settings: Settings, suffix: str) -> None:
     assert len(rows(settings, EVENTS)) == 12
 
 
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet", "jsonl.zst"])
+def test_control_sums_count_accepted_and_rejected_records_alike(
+    settings: Settings, suffix: str
+) -> None:
+    records: list[dict[str, Any]] = [event(n, dwell_ms=n, topic=str(n % 3)) for n in range(9)]
+    records += [event(9, dwell_ms=100, platform="none"), event(10, dwell_ms=1000, event_type="?")]
+    records += [event(11, dwell_ms=10_000, topic="5"), event(11, dwell_ms=10_000, topic="5")]
+    total = {"dwell_ms": 36 + 100 + 1000 + 20_000, "topic": 9 + 10}
+    for number, off in enumerate(["", "dwell_ms", "topic"]):
+        of = [record | {"event_id": f"{number} {record['event_id']}"} for record in records]
+        put(settings, EVENTS, f"{number}.{suffix}", WRITERS[suffix](of))
+        control = {"sums": total | ({off: total[off] - 1} if off else {})}
+        put(settings, EVENTS, f"{number}.{suffix}.control.json", json.dumps(control).encode())
+    ingest(settings)
+    path = f"{EVENTS}/{{}}.{suffix}".format
+    assert counts(settings) == {path(0): (13, 10, 2, 1), path(1): (0,) * 4, path(2): (0,) * 4}
+    assert len(rows(settings, EVENTS)) == 10
+    assert [row for row in rejected(settings) if row[0] != path(0)] == [
+        (path(1), None, "control_mismatch", "sums.dwell_ms"),
+        (path(2), None, "control_mismatch", "sums.topic"),
+    ]
+
+
+def test_a_file_that_is_no_utf8_is_unreadable_whatever_its_control_file_says(
+    settings: Settings,
+) -> None:
+    bad = as_jsonl([event(1, dwell_ms=5)]).replace(b"dwell_ms", b"dwell\xff")
+    put(settings, EVENTS, "a.jsonl", bad)
+    put(settings, EVENTS, "a.jsonl.control.json", b'{"sums": {"dwell_ms": 5}}')
+    put(settings, EVENTS, "b.jsonl", as_jsonl([event(2)]))
+    ingest(settings)
+    assert rejected(settings) == [(f"{EVENTS}/a.jsonl", None, "unreadable_file", "not UTF-8")]
+    assert counts(settings)[f"{EVENTS}/b.jsonl"] == (1, 1, 0, 0)
+
+
 def test_the_same_content_under_any_name_changes_nothing(settings: Settings) -> None:
     data = as_jsonl(MANY)
     put(settings, EVENTS, "a.jsonl", data)
@@ -320,6 +356,34 @@ def test_plain_unknown_fields_need_no_python(
     assert report.drift == {
         (EVENTS, name): n for name, n in {"lang": 2, "n": 1, "b": 1, "nothing": 1}.items()
     }
+
+
+@pytest.mark.parametrize("compression", ["", ".gz", ".zst"])
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_plain_csv_needs_no_python(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, compression: str, ending: bytes
+) -> None:
+    monkeypatch.setattr(Batch, "_load_carefully", None)
+    # Lines of every length, so that some block ends between CR and LF.
+    monkeypatch.setattr(scan, "_BLOCK", 97)
+    data = as_csv([event(n, topic="x" * (n % 97) + '"\r\n,') for n in range(500)])
+    data = data.replace(b"\r\n", ending)
+    packed = {"": bytes, ".gz": gzip.compress, ".zst": zstandard.compress}[compression](data)
+    put(settings, EVENTS, f"a.csv{compression}", packed)
+    report = ingest(settings)
+    assert [(file.accepted, file.rejected) for file in report.files] == [(500, 0)]
+
+
+def test_a_carriage_return_of_its_own_is_seen_between_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    for text, is_plain in [("a,b\r\n1,2\r\n", True), ("a,b\n1,2\r", False), ("a,b\n1\r,2", False)]:
+        path.write_bytes(text.encode())
+        blocks = [text.encode()[n : n + 1] for n in range(len(text))]
+        counter = scan._CsvRecords(1000)
+        for block in blocks:
+            counter.feed(block)
+        assert counter.end() == (1, is_plain)
+        assert counter.longest == max(map(len, text.splitlines(keepends=True)))
 
 
 def test_what_two_faults_of_one_line_cancel_is_still_seen(settings: Settings) -> None:
