@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
@@ -55,6 +56,8 @@ _CHUNK_RECORDS = 20_000
 # Longer lines need more memory than a connection beside the warehouse's is given.
 _SIDE_LINE = 16 << 20
 _CHUNK_BYTES = 8 << 20
+# Of each file so many lines of at most so many bytes tell in which orders fields come.
+_ORDER_LINES, _ORDER_BYTES, _ORDERS = 100, 64 << 10, 32
 _CONTROL_BYTES = 1 << 20
 DRIFT_FIELDS = 1000
 """Of so many unknown fields drift keeps the names, per file; the others are `OTHER_FIELDS`."""
@@ -752,7 +755,25 @@ class Batch:
             self.settings.max_line_bytes,
             regular=regular,
             numbered=numbered,
+            orders=[] if regular else self._orders(contract, entries),
         )
+
+    def _orders(self, contract: LogContract, entries: list[Taken]) -> list[tuple[str, ...]]:
+        """How fields follow one another in the first lines with nulls and no unknown field."""
+        known = {item.name for item in contract.all_fields}
+        found: dict[tuple[str, ...], None] = {}
+        for entry in entries:
+            pieces = content(entry.path, entry.landed.compression)
+            for line in islice(json_lines(pieces, _ORDER_BYTES), _ORDER_LINES):
+                try:
+                    record = orjson.loads(line.data)
+                except orjson.JSONDecodeError:
+                    continue
+                if isinstance(record, dict) and None in record.values() and known >= record.keys():
+                    found[tuple(record)] = None
+            if len(found) >= _ORDERS:
+                break
+        return list(found)[:_ORDERS]
 
     def _odd_lines(
         self, contract: LogContract, entries: list[Taken], regular: bool

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,6 +69,7 @@ def fast_json_sql(
     *,
     regular: bool = False,
     numbered: bool = False,
+    orders: Collection[Sequence[str]] = (),
 ) -> str:
     """Typed columns of each non-blank line, `_extra`, `file_index`, `line` and `is_fast`.
 
@@ -77,6 +78,7 @@ def fast_json_sql(
     `shape_sql` agrees with the scan: it spares a second parse, and leaves no room for unknown
     fields.
     `numbered` makes `line` the position in the file, and reads one file in one thread.
+    `orders` are lists of different fields as they follow one another in many lines.
     """
     fields = contract.all_fields
     typed = "".join(f", {_fast_typed(field)} as {_typed_name(field)}" for field in fields)
@@ -99,13 +101,18 @@ def fast_json_sql(
     else:
         members = ", ".join(f"x.{quote(field.name)} as {quote(field.name)}" for field in fields)
         known = literals(tuple(field.name for field in fields))
+        # As many names as values: nothing unknown, nothing twice, no null. An order that is known
+        # says the same of a line with nulls, for a tenth of what a look at each name costs.
+        lists = ", ".join(f"[{literals(tuple(names))}]" for names in orders)
+        in_order = f"names in ({lists})" if orders else "false"
+        plain = f"case when len(names) = {_given(contract)} then true else {in_order} end"
         texts = f"""
             select
                 *,
-                case when len(names) > {_given(contract)}
+                case when not is_plain and len(names) > {_given(contract)}
                     then list_filter(names, lambda name: name not in ({known})) end as unknown
             from (
-                select json, file_index, line, names, {members}
+                select json, file_index, line, names, {members}, {plain} as is_plain
                 from (
                     select
                         {line},
@@ -193,8 +200,7 @@ def _line_checks(contract: LogContract, max_line_bytes: int) -> list[str]:
     loose += [f"{quote(field.name)} is not null" for field in fields if _is_nested(field)]
     loosely = " or ".join(loose)
     return [
-        # As many names as values: nothing unknown, nothing twice, no null. Else look closer.
-        f"case when len(names) = {_given(contract)} then true "
+        "case when is_plain then true "
         f"else len(list_distinct(names)) = len(names) and {_UNKNOWN_IS_PLAIN} end",
         f"strlen(json) <= {max_line_bytes}",
         f"case when {loosely} then not regexp_matches(json, '{_TRAILING}') else true end",

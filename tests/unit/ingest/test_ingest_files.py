@@ -358,6 +358,20 @@ def test_plain_unknown_fields_need_no_python(
     }
 
 
+def test_lines_with_nulls_in_a_known_order_hide_no_other_line(settings: Settings) -> None:
+    plain = json.dumps(event(1) | {"topic": None, "platform": None, "dwell_ms": 5})
+    lines = [plain, plain.replace("e1", "e2")]
+    lines.append(plain.replace("e1", "e3").replace("{", '{"topic": "x", ', 1))
+    lines.append(plain.replace("e1", "e4").replace("topic", "mood"))
+    lines.append(plain.replace("e1", "e5").replace("platform", "topic"))
+    put(settings, EVENTS, "a.jsonl", "\n".join(lines).encode())
+    report = ingest(settings)
+    kept = {row["event_id"]: row["_extra"] for row in rows(settings, EVENTS, extra=True)}
+    assert kept == {"e1": None, "e2": None, "e4": '{"mood":null}'}
+    assert [row[1:3] for row in rejected(settings)] == [(3, "malformed"), (5, "malformed")]
+    assert report.drift == {(EVENTS, "mood"): 1}
+
+
 @pytest.mark.parametrize("compression", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
 def test_plain_csv_needs_no_python(
