@@ -490,9 +490,9 @@ def _load(measured: Measured, images: Path) -> str:
         "Tandem validates every field, quarantines, removes duplicates and keeps the ledger. The "
         "bare read is `read_json`, `read_csv` and `read_parquet` with the contract's types. "
         "**dlt, dictionaries** is what its documentation shows: resources that yield rows, typed "
-        "by hints, JSON Lines as the loader's format. **dlt, Arrow** is the fastest it offers: "
-        "whole Arrow tables read by pyarrow, Parquet as the loader's format; dlt then looks at no "
-        "row. Both use `replace` and remove no duplicates.\n\n"
+        "by hints. **dlt, Arrow** is the fastest it offers: whole Arrow tables read by pyarrow, of "
+        "which dlt looks at no row. Both have Parquet as the loader's format, use `replace` and "
+        "remove no duplicates.\n\n"
         "![Load](images/benchmarks/load.svg)\n\n" + table(head, rows)
     )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +30,8 @@ FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 _PARSED, _MODELS, _STAMP = "partial_parse.msgpack", "models.msgpack", "manifest.sha256"
 _STAMPED = ("manifest.json", _PARSED, _MODELS)
 _TESTS, _SEMANTIC = "data_tests.json", "semantic_manifest.json"
+# dbt imports its adapter with the first command, and Python models what they need when they run.
+_LOADED_LATE = ("dbt.cli.main", "dbt.adapters.duckdb", "orchestration.statistics.experiments")
 _PROJECT_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".py", ".md"}
 
 
@@ -200,6 +202,16 @@ class DbtSession:
             self.manifest = _saved_manifest(self._target() / _MODELS)
         if self.manifest is None:
             self.parse()
+
+    def warm_up(self) -> None:
+        """Load what the first command would, for a thread of a process that waits.
+
+        Opens no warehouse, which others may hold, and parses nothing.
+        """
+        for name in _LOADED_LATE:
+            import_module(name)
+        if self.manifest is None and _is_at_hand(self._target(), project_fingerprint()):
+            self.manifest = _saved_manifest(self._target() / _MODELS)
 
     def _keep(self, fingerprint: str) -> None:
         """Save what is parsed without its tests too, and stamp all that is saved."""

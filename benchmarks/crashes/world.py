@@ -51,7 +51,7 @@ class ForkedWorker(gates.GateWorker):
         self._pool = concurrent.futures.ProcessPoolExecutor(
             max_workers=1,
             mp_context=multiprocessing.get_context("fork"),
-            initializer=gates._die_with_parent,
+            initializer=gates._end_well,
         )
         self._pool.submit(gates._import).result()
 

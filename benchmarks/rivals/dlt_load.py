@@ -1,8 +1,9 @@
 """The load with dlt, all logs into DuckDB, in two ways.
 
 `load_rows` is what dlt's documentation shows: resources that yield dictionaries, typed by hints,
-written as JSON Lines and loaded by dlt. `load_arrow` is the fastest that dlt offers: resources
-that yield Arrow tables, read with pyarrow, which pass to Parquet without a look at their rows.
+which dlt writes as Parquet; of JSON Lines DuckDB would guess the columns by the first rows.
+`load_arrow` is the fastest that dlt offers: resources that yield Arrow tables, read with pyarrow,
+which pass to Parquet without a look at their rows.
 Neither validates, rejects or removes duplicates: the disposition is `replace`.
 """
 
@@ -37,7 +38,7 @@ _ROWS_A_CHUNK = 10_000
 
 def load_rows(landing: Path, home: Path) -> dict[str, int]:
     """Dictionaries through dlt's normaliser; rows of the largest log."""
-    return _run(landing, home, _dictionaries, "jsonl")
+    return _run(landing, home, _dictionaries, "parquet")
 
 
 def load_arrow(landing: Path, home: Path) -> dict[str, int]:

@@ -14,6 +14,7 @@ from orchestration.build import Build, Observer, open_build
 from orchestration.defs import build_defs
 from orchestration.defs.resources import FULL_REFRESH_TAG, instance_path
 from orchestration.errors import TandemError
+from orchestration.gates import GateWorker
 from orchestration.machine import rare_collections
 from orchestration.settings import Settings
 
@@ -29,6 +30,7 @@ def run_job(
     full_refresh: bool = False,
     window_dates: Iterable[date] = (),
     observer: Observer | None = None,
+    gates: GateWorker | None = None,
 ) -> Build:
     """Run `build` or `full_refresh` inside one open build, and return how it ended.
 
@@ -42,7 +44,11 @@ def run_job(
     with (
         rare_collections(),
         open_build(
-            settings, build_id=build_id, full_refresh=full_refresh, observer=observer
+            settings,
+            build_id=build_id,
+            full_refresh=full_refresh,
+            observer=observer,
+            gates=gates,
         ) as build,
     ):
         build.window_dates = tuple(sorted(set(window_dates)))

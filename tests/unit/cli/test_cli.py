@@ -78,6 +78,25 @@ def test_errors_become_one_line_and_an_exit_code(
     assert output.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "output"),
+    [(["--help"], 0, "stdout"), (["nonsense"], 2, "stderr"), (["status"], 1, "stderr")],
+)
+def test_a_process_ends_with_the_code_and_all_that_it_said(
+    home: Path, arguments: list[str], code: int, output: str
+) -> None:
+    """Through a pipe, which is flushed at the very end."""
+    (home / "warehouse.duckdb").mkdir(parents=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from orchestration.cli import script; script()", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert getattr(done, output).endswith("\n")
+
+
 def test_help_imports_nothing_heavy() -> None:
     heavy = {"dagster", "dbt", "great_expectations", "pandas", "duckdb", "pydantic", "pyarrow"}
     script = (
