@@ -400,10 +400,12 @@ class _FileWork:
 
     def _parquet_changes(self) -> dict[int, dict[str, Any]]:
         """Line (from 1) to what changes in it."""
-        source = parquet_source(self.path, self.contract)
+        source = parquet_source([self.path], self.contract)
         found: dict[int, dict[str, Any]] = {}
         with duckdb.connect(config={"threads": "1", "memory_limit": "512MB"}) as connection:
-            cursor = connection.execute(f"select * from {source} order by line")
+            cursor = connection.execute(
+                f"select * exclude (file_index) from {source} order by line"
+            )
             names = [column[0] for column in cursor.description or []]
             while rows := cursor.fetchmany(10_000):
                 for row in rows:

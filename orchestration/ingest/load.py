@@ -558,7 +558,7 @@ class Batch:
         try:
             with duckdb.connect(config={"threads": "1", "memory_limit": "256MB"}) as probe:
                 row = probe.execute(
-                    f"select count(*), count(columns(*)) from {self._source(contract, entry)}"
+                    f"select count(*), count(columns(*)) from {self._source(contract, [entry])}"
                 ).fetchone()
             if row and row[0] == entry.lines:
                 return
@@ -570,11 +570,13 @@ class Batch:
         else:
             entry.reason, entry.detail, entry.lines = "unreadable_file", failure, 0
 
-    def _source(self, contract: LogContract, entry: Taken, numbered: bool = False) -> str:
-        if entry.landed.kind == "parquet":
-            return readers.parquet_source(entry.path, contract)
-        longest = entry.scan.longest
-        return readers.csv_source(entry.path, entry.header or [], contract, longest, numbered)
+    def _source(self, contract: LogContract, entries: list[Taken], numbered: bool = False) -> str:
+        """CSV or Parquet files of one layout."""
+        paths = [entry.path for entry in entries]
+        if entries[0].landed.kind == "parquet":
+            return readers.parquet_source(paths, contract)
+        longest = max(entry.scan.longest for entry in entries)
+        return readers.csv_source(paths, entries[0].header or [], contract, longest, numbered)
 
     def choose(self, taken: list[Taken]) -> list[Taken]:
         """The files whose bytes the ledger does not know, or knows as quarantined and mended."""
@@ -648,8 +650,11 @@ class Batch:
         ]
         if plain:
             self._load_json(contract, plain)
+        layouts: dict[tuple[str, ...], list[Taken]] = {}
         for entry in whole:
-            self._load_texts(contract, entry)
+            layouts.setdefault(_layout(entry), []).append(entry)
+        for alike in layouts.values():
+            self._load_texts(contract, alike)
         for entry in entries:
             if entry not in plain and entry not in whole and entry.header != []:
                 self._load_carefully(contract, entry, None)
@@ -727,17 +732,13 @@ class Batch:
         return unexplained
 
     def _insert_fast(self, contract: LogContract, entries: list[Taken], regular: bool) -> None:
-        ids = [entry.file_id for entry in entries]
-        file_id = f"list_extract({ids}, cast(file_index + 1 as bigint))"
-        if ids == list(range(ids[0], ids[0] + len(ids))):
-            file_id = f"cast(file_index as bigint) + {ids[0]}"
         self._insert(
             contract,
             f"""
             select
                 {self._columns(contract)},
                 _extra,
-                {file_id} as _file_id
+                {_file_id_sql(entries)} as _file_id
             from ({self._fast(contract, entries, regular, numbered=False)})
             where is_fast
             """,
@@ -800,39 +801,39 @@ class Batch:
         with ThreadPoolExecutor(self.settings.threads) as pool:
             yield from zip(odd, pool.map(find, odd), strict=True)
 
-    def _load_texts(self, contract: LogContract, entry: Taken) -> None:
-        """A CSV or Parquet file by SQL alone; only CSV records that fail are looked at again."""
-        source = self._source(contract, entry)
-        verdict = verdict_sql(contract, self.clock)
-        loose = readers.loose_sql(contract) if entry.landed.kind == "csv" else "false"
-        typed = self._typed(contract)
+    def _load_texts(self, contract: LogContract, entries: list[Taken]) -> None:
+        """CSV or Parquet files of one layout by SQL alone; what fails is looked at again."""
+        source = self._source(contract, entries)
+        is_csv = entries[0].landed.kind == "csv"
+        loose = readers.loose_sql(contract) if is_csv else "false"
         self._insert(
             contract,
             f"""
-            select {typed}, _extra, {entry.file_id} as _file_id
+            select {self._typed(contract)}, _extra, {_file_id_sql(entries)} as _file_id
             from {source}
-            where {verdict} is null and not ({loose})
+            where {verdict_sql(contract, self.clock)} is null and not ({loose})
             """,
         )
-        self._count_inserted(contract, [entry])
-        known = {item.name for item in contract.all_fields}
+        self._count_inserted(contract, entries)
+        names = entries[0].header if is_csv else readers.parquet_columns(entries[0].path)
+        if set(names or ()) - {item.name for item in contract.all_fields}:
+            for name, file_id, lines in self._extra_counts(source, entries):
+                self._drifted(contract.log, name, file_id, lines)
+        for entry in entries:
+            if entry.inserted != entry.lines:
+                self._reject_texts(contract, entry, loose)
+
+    def _reject_texts(self, contract: LogContract, entry: Taken, loose: str) -> None:
+        verdict = verdict_sql(contract, self.clock)
         if entry.landed.kind == "csv":
-            unknown = [name for name in entry.header or [] if name not in known]
-        else:
-            unknown = readers.parquet_unknown(entry.path, known)
-        if unknown:
-            for name, lines in self._extra_counts(source):
-                self._drifted(contract.log, name, entry.file_id, lines)
-        if entry.inserted == entry.lines:
-            return
-        if entry.landed.kind == "csv":
-            numbered = self._source(contract, entry, numbered=True)
+            numbered = self._source(contract, [entry], numbered=True)
             wanted = self._positions(
                 f"select line from (select line, {verdict} as verdict, {loose} as loose "
                 f"from {numbered}) where verdict is not null or loose"
             )
             self._load_carefully(contract, entry, wanted, drift=False)
             return
+        source = self._source(contract, [entry])
         names = [item.name for item in contract.all_fields]
         packed = ", ".join(f"{quote(name)} := {quote(name)}" for name in names)
         entry.rejected += self._reject(
@@ -874,13 +875,17 @@ class Batch:
                 self._drift_fields[file_id] += 1
         self.drift[key] += lines
 
-    def _extra_counts(self, source: str) -> Iterator[tuple[str, int]]:
+    def _extra_counts(self, source: str, entries: list[Taken]) -> Iterator[tuple[str, int, int]]:
         rows = self.connection.execute(
             f"""
-            select name, count(*)
-            from (select unnest(json_keys(_extra)) as name from {source} where _extra is not null)
-            group by name
-            order by name
+            select name, _file_id, count(*)
+            from (
+                select unnest(json_keys(_extra)) as name, {_file_id_sql(entries)} as _file_id
+                from {source}
+                where _extra is not null
+            )
+            group by name, _file_id
+            order by name, _file_id
             """
         )
         yield from _rows(rows)
@@ -1195,6 +1200,22 @@ class Batch:
             "delete from control.paths where path in (select path from taken_paths)"
         )
         insert_rows(self.connection, "control.paths", rows)
+
+
+def _layout(entry: Taken) -> tuple[str, ...]:
+    """Equal for files that one query can read."""
+    if entry.landed.kind == "csv":
+        return ("csv", entry.landed.compression, *(entry.header or ()))
+    columns = readers.parquet_columns(entry.path)
+    return ("parquet", *(part for column in columns.items() for part in column))
+
+
+def _file_id_sql(entries: list[Taken]) -> str:
+    """The number of the file that `file_index` counts among the entries."""
+    ids = [entry.file_id for entry in entries]
+    if ids == list(range(ids[0], ids[0] + len(ids))):
+        return f"cast(file_index as bigint) + {ids[0]}"
+    return f"list_extract({ids}, cast(file_index + 1 as bigint))"
 
 
 def _sum_sql(name: str, is_integer: bool = False) -> str:

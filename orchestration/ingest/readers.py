@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Container, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -304,15 +304,16 @@ def loose_sql(contract: LogContract) -> str:
 
 
 def csv_source(
-    path: Path,
+    paths: Sequence[Path],
     header: Sequence[str],
     contract: LogContract,
     longest: int,
     numbered: bool = False,
 ) -> str:
-    """One CSV file as text columns, `_extra` and `line`, the position of the record.
+    """CSV files as text columns, `_extra`, `file_index` and `line`, the position of the record.
 
-    `longest` is the greatest record's number of bytes.
+    The files have one header and one compression; only one can be `numbered`. `longest` is the
+    greatest record's number of bytes.
     """
     columns = {f"c{number}": "VARCHAR" for number in range(len(header))}
     spec = "{" + ", ".join(f"'{name}': '{kind}'" for name, kind in columns.items()) + "}"
@@ -327,23 +328,24 @@ def csv_source(
     # DuckDB sets 16 times as much memory aside for a compressed file, whatever its size.
     line_size = max(_CSV_LINE, 2 * longest)
     return f"""(
-        select {line} as line, {texts}, {_extra_sql(extras)} as _extra
+        select {line} as line, {texts}, {_extra_sql(extras)} as _extra, file_index
         from read_csv(
-            {source_list([path])}, columns = {spec}, auto_detect = false, header = true,
+            {source_list(paths)}, columns = {spec}, auto_detect = false, header = true,
             delim = ',', quote = '"', escape = '"', strict_mode = true, null_padding = false,
             nullstr = '', hive_partitioning = false, max_line_size = {line_size}
         )
     )"""
 
 
-def parquet_source(path: Path, contract: LogContract) -> str:
-    """One Parquet file as text columns, `_extra` and `line`, the number of the row.
+def parquet_source(paths: Sequence[Path], contract: LogContract) -> str:
+    """Parquet files as text columns, `_extra`, `file_index` and `line`, the number of the row.
 
-    Raises ValueError when two columns differ in case only, which DuckDB cannot tell apart.
+    The files have the same columns (`parquet_columns`). Raises ValueError when two columns differ
+    in case only, which DuckDB cannot tell apart.
     """
     from pyarrow import parquet
 
-    schema = parquet.read_schema(path)
+    schema = parquet.read_schema(paths[0])
     if len({name.lower() for name in schema.names}) != len(schema.names):
         raise ValueError("two columns of one name")
     types = dict(zip(schema.names, schema.types, strict=True))
@@ -356,18 +358,19 @@ def parquet_source(path: Path, contract: LogContract) -> str:
     known = {field.name for field in contract.all_fields}
     extras = {name: _parquet_text(name, kind) for name, kind in types.items() if name not in known}
     return f"""(
-        select file_row_number + 1 as line, {texts}, {_extra_sql(extras)} as _extra
+        select file_row_number + 1 as line, {texts}, {_extra_sql(extras)} as _extra, file_index
         from read_parquet(
-            {source_list([path])}, file_row_number = true, hive_partitioning = false
+            {source_list(paths)}, file_row_number = true, hive_partitioning = false
         )
     )"""
 
 
-def parquet_unknown(path: Path, known: Container[str]) -> list[str]:
-    """The columns of a Parquet file that are not known."""
+def parquet_columns(path: Path) -> dict[str, str]:
+    """The columns of a Parquet file in order, each with the name of its type."""
     from pyarrow import parquet
 
-    return [name for name in parquet.read_schema(path).names if name not in known]
+    schema = parquet.read_schema(path)
+    return {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}
 
 
 def _parquet_text(name: str, kind: pyarrow.DataType) -> str:
