@@ -510,8 +510,8 @@ class Batch:
             fault = found.error or self.fault
             if fault is not None:
                 entry.reason, entry.detail, entry.lines = "unreadable_file", fault, 0
-            elif file.kind != "jsonl":
-                self._probe(entry)
+            elif file.kind == "csv":
+                self._read_header(entry)
             return entry
 
         taken = []
@@ -521,6 +521,14 @@ class Batch:
                 taken.append(entry)
                 size += entry.landed.bytes
                 tell("scan", entry.landed.path, count, size)
+            layouts = _layouts(
+                entry
+                for entry in taken
+                if entry.reason is None
+                and (entry.landed.kind == "parquet" or (entry.header and entry.scan.plain))
+            )
+            for _ in pool.map(self._probe, layouts):
+                pass
         return taken
 
     def _require_inside(self, path: Path, file: Landed) -> None:
@@ -531,44 +539,52 @@ class Batch:
                 "of this batch was kept; run again"
             )
 
-    def _probe(self, entry: Taken) -> None:
-        """Read a CSV or Parquet file once with DuckDB aside, where a failure harms nothing."""
-        contract = contracts()[entry.landed.log]
-        if entry.landed.kind == "csv":
-            lines = csv_lines(
-                content(entry.path, entry.landed.compression), self.settings.max_line_bytes
-            )
-            line, header = next(lines, (None, None))
-            if line is None:
-                entry.header = []
-                entry.lines = 0
-                return
-            if header is None or len(set(header)) != len(header):
-                entry.reason, entry.detail = "unreadable_file", "no header with distinct names"
-                entry.lines = 0
-                return
-            if len(header) > MAX_COLUMNS:
-                entry.reason, entry.detail = "unreadable_file", f"more than {MAX_COLUMNS} columns"
-                entry.lines = 0
-                return
+    def _read_header(self, entry: Taken) -> None:
+        """A CSV file's header, without which nothing can be said of its records."""
+        lines = csv_lines(
+            content(entry.path, entry.landed.compression), self.settings.max_line_bytes
+        )
+        line, header = next(lines, (None, None))
+        if line is None:
+            entry.header = []
+            entry.lines = 0
+        elif header is None or len(set(header)) != len(header):
+            entry.reason, entry.detail = "unreadable_file", "no header with distinct names"
+            entry.lines = 0
+        elif len(header) > MAX_COLUMNS:
+            entry.reason, entry.detail = "unreadable_file", f"more than {MAX_COLUMNS} columns"
+            entry.lines = 0
+        else:
             entry.header = header
             if not entry.scan.plain or len(header) < 2:
                 entry.scan = _not_plain(entry.scan)
-                return
+
+    def _probe(self, entries: list[Taken]) -> None:
+        """Read CSV or Parquet files of one layout with DuckDB aside, where it harms nothing.
+
+        Where it fails of several, each alone; where of one, that is read otherwise or unreadable.
+        """
+        contract = contracts()[entries[0].landed.log]
         try:
             with duckdb.connect(config={"threads": "1", "memory_limit": "256MB"}) as probe:
-                row = probe.execute(
-                    f"select count(*), count(columns(*)) from {self._source(contract, [entry])}"
-                ).fetchone()
-            if row and row[0] == entry.lines:
+                rows = probe.execute(
+                    "select file_index, count(*), count(columns(*)) "
+                    f"from {self._source(contract, entries)} group by file_index"
+                ).fetchall()
+            found = {row[0]: row[1] for row in rows}
+            if all(found.get(place, 0) == entry.lines for place, entry in enumerate(entries)):
                 return
             failure = "its readers disagree on the number of rows"
         except (duckdb.Error, ValueError) as error:
             failure = f"DuckDB cannot read it ({type(error).__name__})"
-        if entry.landed.kind == "csv":
-            entry.scan = _not_plain(entry.scan)
+        if len(entries) > 1:
+            for entry in entries:
+                self._probe([entry])
+        elif entries[0].landed.kind == "csv":
+            entries[0].scan = _not_plain(entries[0].scan)
         else:
-            entry.reason, entry.detail, entry.lines = "unreadable_file", failure, 0
+            entries[0].reason, entries[0].detail = "unreadable_file", failure
+            entries[0].lines = 0
 
     def _source(self, contract: LogContract, entries: list[Taken], numbered: bool = False) -> str:
         """CSV or Parquet files of one layout."""
@@ -650,10 +666,7 @@ class Batch:
         ]
         if plain:
             self._load_json(contract, plain)
-        layouts: dict[tuple[str, ...], list[Taken]] = {}
-        for entry in whole:
-            layouts.setdefault(_layout(entry), []).append(entry)
-        for alike in layouts.values():
+        for alike in _layouts(whole):
             self._load_texts(contract, alike)
         for entry in entries:
             if entry not in plain and entry not in whole and entry.header != []:
@@ -1202,12 +1215,21 @@ class Batch:
         insert_rows(self.connection, "control.paths", rows)
 
 
-def _layout(entry: Taken) -> tuple[str, ...]:
-    """Equal for files that one query can read."""
-    if entry.landed.kind == "csv":
-        return ("csv", entry.landed.compression, *(entry.header or ()))
-    columns = readers.parquet_columns(entry.path)
-    return ("parquet", *(part for column in columns.items() for part in column))
+def _layouts(entries: Iterable[Taken]) -> list[list[Taken]]:
+    """CSV and Parquet files in groups that one query can read."""
+    found: dict[tuple[str, ...], list[Taken]] = {}
+    for entry in entries:
+        if entry.landed.kind == "csv":
+            parts = ["csv", entry.landed.compression, *(entry.header or ())]
+        else:
+            try:
+                columns = readers.parquet_columns(entry.path)
+            except ValueError:
+                # Changed since it was scanned: the probe says what is wrong with it.
+                columns = {"": entry.landed.path}
+            parts = ["parquet", *(part for column in columns.items() for part in column)]
+        found.setdefault((entry.landed.log, *parts), []).append(entry)
+    return list(found.values())
 
 
 def _file_id_sql(entries: list[Taken]) -> str:
