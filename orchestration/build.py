@@ -183,13 +183,14 @@ def run_build(
     full_refresh: bool = False,
     window_dates: Iterable[date] = (),
     observer: Observer | None = None,
+    gates: GateWorker | None = None,
 ) -> Build:
-    """All stages in order, without Dagster.
+    """All stages in order, without Dagster; `gates` as for `open_build`.
 
     Raises GateError when a blocking rule did not pass, else TandemError or LockedError; what was
     published before then stays as it is.
     """
-    with open_build(settings, full_refresh=full_refresh, observer=observer) as build:
+    with open_build(settings, full_refresh=full_refresh, observer=observer, gates=gates) as build:
         build.window_dates = tuple(sorted(set(window_dates)))
         run_ingest(build)
         run_gate(build, "raw")
