@@ -84,8 +84,11 @@ def _ids_plain(contract: LogContract) -> RuleDict:
     ids = [field.name for field in contract.all_fields if field.type == "id"]
     # Most ids are ASCII: comparing lengths costs a hundredth of the pattern.
     long = " or ".join(f"strlen({name}) <> length({name})" for name in ids)
-    bare = " or ".join(f"{name} <> trim({name})" for name in ids)
-    powers = " or ".join(f"regexp_full_match({name}, '[0-9.]+E[+][0-9]+')" for name in ids)
+    bare = " or ".join(f"starts_with({name}, ' ') or ends_with({name}, ' ')" for name in ids)
+    powers = " or ".join(
+        f"case when contains({name}, 'E+') then regexp_full_match({name}, '[0-9.]+E[+][0-9]+') end"
+        for name in ids
+    )
     return no_rows(
         "ids_plain",
         f"""
@@ -216,14 +219,10 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
     # Which fields a record has depends on who sends it and what kind of record it is.
     kinds = [item.name for item in contract.all_fields if item.required and item.type == "enum"]
     kind = kinds[0] if kinds else "1"
-    counts = ", ".join(
-        f"count({name}) filter (where {time} > since) as {name}_now,"
-        f" count({name}) filter (where {time} <= long_since) as {name}_before"
-        for name in optional
-    )
+    counts = ", ".join(f"count({name}) as {name}" for name in optional)
     lost = " or ".join(
-        f"(1000 * {name}_before >= 999 * n_before and n_now - {name}_now >= 5"
-        f" and n_now - {name}_now > (0.005 + 10.0 / nullif(n_before, 0)) * n_now)"
+        f"(1000 * former.{name} >= 999 * former.n and latter.n - latter.{name} >= 5"
+        f" and latter.n - latter.{name} > (0.005 + 10.0 / former.n) * latter.n)"
         for name in optional
     )
     yield no_rows(
@@ -238,11 +237,14 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
             from batch
         ),
         counted as (
-            select count(*) filter (where {time} > since) as n_now,
-                count(*) filter (where {time} <= long_since) as n_before, {counts}
-            from batch, ends group by source, kind_of_record
+            select source, kind_of_record, {time} > since as is_late, count(*) as n, {counts}
+            from batch, ends where {time} > since or {time} <= long_since
+            group by source, kind_of_record, is_late
         )
-        select 1 from counted where n_now >= 20 and n_before >= 20 and ({lost})
+        select 1 from counted as latter, counted as former
+        where latter.is_late and not former.is_late and latter.source = former.source
+            and latter.kind_of_record is not distinct from former.kind_of_record
+            and latter.n >= 20 and former.n >= 20 and ({lost})
         """,
         (
             "同一来源同类记录一向给出的可选字段，近 7 天仍然给出",
