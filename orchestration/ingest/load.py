@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
@@ -416,6 +417,7 @@ class Taken:
     reason: str | None = None
     detail: str | None = None
     header: list[str] | None = None
+    columns: readers.Columns = ()
     sums: Mapping[str, int] = field(default_factory=dict)
     rejected_sums: Counter[str] = field(default_factory=Counter)
 
@@ -512,6 +514,10 @@ class Batch:
                 entry.reason, entry.detail, entry.lines = "unreadable_file", fault, 0
             elif file.kind == "csv":
                 self._read_header(entry)
+            elif file.kind == "parquet":
+                # One that changed since it was scanned: the probe says what is wrong with it.
+                with suppress(ValueError):
+                    entry.columns = readers.parquet_columns(path)
             return entry
 
         taken = []
@@ -521,13 +527,13 @@ class Batch:
                 taken.append(entry)
                 size += entry.landed.bytes
                 tell("scan", entry.landed.path, count, size)
-            layouts = _layouts(
+            whole = [
                 entry
                 for entry in taken
                 if entry.reason is None
                 and (entry.landed.kind == "parquet" or (entry.header and entry.scan.plain))
-            )
-            for _ in pool.map(self._probe, layouts):
+            ]
+            for _ in pool.map(self._probe, _alike(whole)):
                 pass
         return taken
 
@@ -556,11 +562,12 @@ class Batch:
             entry.lines = 0
         else:
             entry.header = header
+            entry.columns = readers.csv_columns(header, entry.landed.compression)
             if not entry.scan.plain or len(header) < 2:
                 entry.scan = _not_plain(entry.scan)
 
     def _probe(self, entries: list[Taken]) -> None:
-        """Read CSV or Parquet files of one layout with DuckDB aside, where it harms nothing.
+        """Read CSV or Parquet files of equal columns with DuckDB aside, where it harms nothing.
 
         Where it fails of several, each alone; where of one, that is read otherwise or unreadable.
         """
@@ -587,7 +594,7 @@ class Batch:
             entries[0].lines = 0
 
     def _source(self, contract: LogContract, entries: list[Taken], numbered: bool = False) -> str:
-        """CSV or Parquet files of one layout."""
+        """CSV or Parquet files of equal columns."""
         paths = [entry.path for entry in entries]
         if entries[0].landed.kind == "parquet":
             return readers.parquet_source(paths, contract)
@@ -666,8 +673,8 @@ class Batch:
         ]
         if plain:
             self._load_json(contract, plain)
-        for alike in _layouts(whole):
-            self._load_texts(contract, alike)
+        for files in _alike(whole):
+            self._load_texts(contract, files)
         for entry in entries:
             if entry not in plain and entry not in whole and entry.header != []:
                 self._load_carefully(contract, entry, None)
@@ -815,7 +822,7 @@ class Batch:
             yield from zip(odd, pool.map(find, odd), strict=True)
 
     def _load_texts(self, contract: LogContract, entries: list[Taken]) -> None:
-        """CSV or Parquet files of one layout by SQL alone; what fails is looked at again."""
+        """CSV or Parquet files of equal columns by SQL alone; what fails is looked at again."""
         source = self._source(contract, entries)
         is_csv = entries[0].landed.kind == "csv"
         loose = readers.loose_sql(contract) if is_csv else "false"
@@ -828,8 +835,8 @@ class Batch:
             """,
         )
         self._count_inserted(contract, entries)
-        names = entries[0].header if is_csv else readers.parquet_columns(entries[0].path)
-        if set(names or ()) - {item.name for item in contract.all_fields}:
+        names = {name for name, _ in entries[0].columns}
+        if names - {item.name for item in contract.all_fields}:
             for name, file_id, lines in self._extra_counts(source, entries):
                 self._drifted(contract.log, name, file_id, lines)
         for entry in entries:
@@ -1215,20 +1222,11 @@ class Batch:
         insert_rows(self.connection, "control.paths", rows)
 
 
-def _layouts(entries: Iterable[Taken]) -> list[list[Taken]]:
-    """CSV and Parquet files in groups that one query can read."""
-    found: dict[tuple[str, ...], list[Taken]] = {}
+def _alike(entries: list[Taken]) -> list[list[Taken]]:
+    """CSV and Parquet files in groups of one log and equal columns, which one query can read."""
+    found: dict[tuple[str, readers.Columns], list[Taken]] = {}
     for entry in entries:
-        if entry.landed.kind == "csv":
-            parts = ["csv", entry.landed.compression, *(entry.header or ())]
-        else:
-            try:
-                columns = readers.parquet_columns(entry.path)
-            except ValueError:
-                # Changed since it was scanned: the probe says what is wrong with it.
-                columns = {"": entry.landed.path}
-            parts = ["parquet", *(part for column in columns.items() for part in column)]
-        found.setdefault((entry.landed.log, *parts), []).append(entry)
+        found.setdefault((entry.landed.log, entry.columns), []).append(entry)
     return list(found.values())
 
 

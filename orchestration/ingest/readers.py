@@ -23,6 +23,8 @@ from orchestration.ingest.checks import (
 if TYPE_CHECKING:
     import pyarrow
 
+Columns = tuple[tuple[str, str], ...]
+"""Name and type of a file's columns, in order. Of files with equal ones one query reads all."""
 # Buffers of 2 MiB, as many as threads.
 _CSV_LINE = 128 << 10
 # Only looked for in lines where a value leaves it open: a number that DuckDB rewrites, and a
@@ -312,7 +314,7 @@ def csv_source(
 ) -> str:
     """CSV files as text columns, `_extra`, `file_index` and `line`, the position of the record.
 
-    The files have one header and one compression; only one can be `numbered`. `longest` is the
+    The files have equal columns (`csv_columns`); only one can be `numbered`. `longest` is the
     greatest record's number of bytes.
     """
     columns = {f"c{number}": "VARCHAR" for number in range(len(header))}
@@ -340,7 +342,7 @@ def csv_source(
 def parquet_source(paths: Sequence[Path], contract: LogContract) -> str:
     """Parquet files as text columns, `_extra`, `file_index` and `line`, the number of the row.
 
-    The files have the same columns (`parquet_columns`). Raises ValueError when two columns differ
+    The files have equal columns (`parquet_columns`). Raises ValueError when two columns differ
     in case only, which DuckDB cannot tell apart.
     """
     from pyarrow import parquet
@@ -365,12 +367,17 @@ def parquet_source(paths: Sequence[Path], contract: LogContract) -> str:
     )"""
 
 
-def parquet_columns(path: Path) -> dict[str, str]:
-    """The columns of a Parquet file in order, each with the name of its type."""
+def csv_columns(header: Sequence[str], compression: str) -> Columns:
+    """The columns of a CSV file, which is read like others of the same compression."""
+    return tuple((name, f"csv {compression}") for name in header)
+
+
+def parquet_columns(path: Path) -> Columns:
+    """The columns of a Parquet file. Raises ValueError for what is none."""
     from pyarrow import parquet
 
     schema = parquet.read_schema(path)
-    return {name: str(kind) for name, kind in zip(schema.names, schema.types, strict=True)}
+    return tuple((name, str(kind)) for name, kind in zip(schema.names, schema.types, strict=True))
 
 
 def _parquet_text(name: str, kind: pyarrow.DataType) -> str:

@@ -388,6 +388,20 @@ def test_plain_csv_needs_no_python(
     assert [(file.accepted, file.rejected) for file in report.files] == [(500, 0)]
 
 
+def test_a_parquet_file_that_repeats_a_column_is_unreadable_beside_one_that_does_not(
+    settings: Settings,
+) -> None:
+    put(settings, EVENTS, "a.parquet", as_parquet([event(1)]))
+    names = [*event(2), "source"]
+    twice = pyarrow.Table.from_arrays([[event(2)[name]] for name in names], names=names)
+    sink = io.BytesIO()
+    pyarrow.parquet.write_table(twice, sink)
+    put(settings, EVENTS, "b.parquet", sink.getvalue())
+    ingest(settings)
+    assert [row[0] for row in rejected(settings)] == [f"{EVENTS}/b.parquet"]
+    assert counts(settings)[f"{EVENTS}/a.parquet"] == (1, 1, 0, 0)
+
+
 def test_a_carriage_return_of_its_own_is_seen_between_blocks(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     for text, is_plain in [("a,b\r\n1,2\r\n", True), ("a,b\n1,2\r", False), ("a,b\n1\r,2", False)]:
