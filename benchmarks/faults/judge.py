@@ -129,7 +129,7 @@ def _query(suite: Suite, rule: Rule) -> str:
             f"{column} {sign} {rule.kwargs[name]}" for name, sign in bounds if name in rule.kwargs
         )
     else:
-        raise NotImplementedError(f"{suite.table}: {rule.type} has no plain SQL here")
+        raise ValueError(f"{suite.table}: {rule.type} has no plain SQL here")
     return f"select 1 from {suite.table} where {column} is not null and ({broken})"
 
 

@@ -49,8 +49,8 @@ def test_a_container_of_version_2(tmp_path: Path) -> None:
     root = _write(
         tmp_path,
         {
-            "proc/self/cgroup": "0::/pod/work\n",
-            "sys/fs/cgroup/pod/work/memory.max": "max\n",
+            "proc/self/cgroup": "0::/pod/app\n",
+            "sys/fs/cgroup/pod/app/memory.max": "max\n",
             "sys/fs/cgroup/pod/memory.max": "1000000\n",
             "sys/fs/cgroup/pod/cpu.max": "50000 100000\n",
         },
