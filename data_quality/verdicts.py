@@ -16,7 +16,7 @@ from data_quality.catalogue import STAGES, Stage, suites
 from data_quality.export_rules import published_schemas
 from data_quality.fingerprint import Fingerprints
 from data_quality.runner import TABLE_MISSING, Outcome
-from orchestration.errors import GateError
+from orchestration.errors import GateError, first_of
 
 RUNS_KEPT = 60
 PROBLEMS_SHOWN = 12
@@ -199,6 +199,4 @@ def _failure(outcome: Outcome) -> str:
 
 def _refuse(problems: Sequence[str]) -> None:
     if problems:
-        shown = "; ".join(problems[:PROBLEMS_SHOWN])
-        more = len(problems) - PROBLEMS_SHOWN
-        raise GateError(f"blocked: {shown}" + (f"; and {more} more" if more > 0 else ""))
+        raise GateError(f"blocked: {first_of(problems, PROBLEMS_SHOWN, last='; and')}")

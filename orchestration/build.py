@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from orchestration import durable
 from orchestration.engines.tables import drop_unread, have_folders, read_from_spark
-from orchestration.errors import GateError, TandemError
+from orchestration.errors import GateError, TandemError, first_of
 from orchestration.ingest.tables import HISTORY_TABLES, create_tables
 from orchestration.land.store import move_in, rebuild_root, tidy
 from orchestration.lock import build_lock
@@ -230,12 +230,11 @@ def run_gate(build: Build, stage: str, tables: Sequence[str] | None = None) -> l
     """
 
     def work() -> tuple[list[Outcome], str]:
-        if build.dbt.manifest is None:
-            # The gates' process works, this one waits: a second and a half of the models' time.
-            with ThreadPoolExecutor(1) as warming:
-                warming.submit(build.dbt.warm_up)
-                outcomes = judge_tables(build, stage, tables=tables)
-        else:
+        with ThreadPoolExecutor(1) as beside:
+            if stage == "raw" and tables is None:
+                # The gates' process works, this one waits. What fails here, dbt's first command
+                # meets again and reports.
+                beside.submit(build.dbt.warm_up)
             outcomes = judge_tables(build, stage, tables=tables)
         return outcomes, _gate_summary(outcomes)
 
@@ -619,9 +618,8 @@ def _adopt(build: Build) -> None:
 
 
 def _gate_error(build: Build) -> GateError:
-    shown = "; ".join(build.blocked[:5])
-    more = f" and {len(build.blocked) - 5} more" if len(build.blocked) > 5 else ""
-    return GateError(f"{len(build.blocked)} critical rules did not pass: {shown}{more}")
+    shown = first_of(build.blocked, 5)
+    return GateError(f"{len(build.blocked)} critical rules did not pass: {shown}")
 
 
 def _progress(build: Build, stage: str) -> Callable[[int, int | None, str], None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class TandemError(Exception):
     """Base of all errors that the CLI prints as one message, without a traceback.
@@ -29,3 +31,9 @@ class LockedError(TandemError):
     """Another process holds the warehouse."""
 
     exit_code = 4
+
+
+def first_of(texts: Sequence[str], most: int, joint: str = "; ", last: str = " and") -> str:
+    """The first texts, and how many more there are."""
+    more = f"{last} {len(texts) - most} more" if len(texts) > most else ""
+    return joint.join(texts[:most]) + more

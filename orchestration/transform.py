@@ -21,7 +21,7 @@ from typing import Any, cast
 import duckdb
 
 from orchestration import dbt_cache, durable, plan
-from orchestration.errors import TandemError
+from orchestration.errors import TandemError, first_of
 from orchestration.machine import rare_collections
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, set_key
@@ -293,9 +293,9 @@ def raise_for_failures(outcomes: Sequence[NodeResult]) -> None:
     """Raise TandemError naming every failed node."""
     failed = [item for item in outcomes if item.failed]
     if failed:
-        reasons = "; ".join(f"{item.name}: {brief(item.message)}" for item in failed[:5])
-        more = f"; and {len(failed) - 5} more" if len(failed) > 5 else ""
-        raise TandemError(f"dbt: {len(failed)} nodes failed: {reasons}{more}")
+        reasons = [f"{item.name}: {brief(item.message)}" for item in failed]
+        shown = first_of(reasons, 5, last="; and")
+        raise TandemError(f"dbt: {len(failed)} nodes failed: {shown}")
 
 
 def brief(message: str) -> str:

@@ -32,7 +32,7 @@ from orchestration.audience.manifest import (
 )
 from orchestration.audience.recode import column_list
 from orchestration.audience.rows import broken_classes_sql
-from orchestration.errors import TandemError
+from orchestration.errors import TandemError, first_of
 from orchestration.settings import Settings
 from orchestration.warehouse import literal, open_warehouse
 
@@ -75,7 +75,7 @@ def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
     declared: Mapping[str, Any] = manifest["files"]
     present = {path.name for path in folder.iterdir()}
     odd = sorted(present ^ {*declared, MANIFEST})
-    checks = [Check("files", not odd, _named(odd))]
+    checks = [Check("files", not odd, first_of(odd, MOST_NAMED, ", "))]
     for name, said in declared.items():
         path = folder / name
         same = (
@@ -89,13 +89,8 @@ def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> list[Check]:
         )
         checks.append(Check(f"bytes of {name}", same))
     modes = [path.name for path in folder.iterdir() if path.stat().st_mode & 0o777 != FILE_MODE]
-    checks.append(Check("modes", not modes, _named(modes)))
+    checks.append(Check("modes", not modes, first_of(modes, MOST_NAMED, ", ")))
     return checks
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _verify_ledger(settings: Settings, folder: Path, manifest: Mapping[str, Any]) -> list[Check]:

@@ -34,8 +34,8 @@ def run_job(
 ) -> Build:
     """Run `build` or `full_refresh` inside one open build, and return how it ended.
 
-    `window_dates` are business dates to rebuild beyond those of what is new: a backfill.
-
+    `window_dates` are business dates to rebuild beyond those of what is new: a backfill. `gates`
+    is a worker that runs already: what loads this module should have started it before.
     The run stands in the Dagster instance of the home like any other, under the build's id.
     Raises what stopped the build: GateError, LockedError or another TandemError.
     """
@@ -52,8 +52,6 @@ def run_job(
         ) as build,
     ):
         build.window_dates = tuple(sorted(set(window_dates)))
-        # Loading Great Expectations over there takes as long as loading Dagster here.
-        build.gates.warm_up()
         job = build_defs({"build": build}, settings).resolve_job_def(
             "full_refresh" if full_refresh else "build"
         )

@@ -42,7 +42,7 @@ from orchestration.erasure.tombstones import (
     replacement,
     tombstone,
 )
-from orchestration.errors import SettingsError, TandemError
+from orchestration.errors import SettingsError, TandemError, first_of
 from orchestration.ingest.checks import quote
 from orchestration.ingest.tables import create_tables, raw_ddl, require_tables
 from orchestration.land.store import require_nothing_landed
@@ -455,10 +455,9 @@ def _finish(settings: Settings, journal: Journal, build: Build, tell: Tell) -> E
         with open_warehouse(settings, read_only=True) as connection:
             found.places += _raw_places(connection, journal)
         if found.places:
-            shown = "; ".join(found.places[:10])
-            more = f" and {len(found.places) - 10} more" if len(found.places) > 10 else ""
             raise TandemError(
-                f"the person is out of the warehouse, but is still found in {shown}{more}. "
+                "the person is out of the warehouse, but is still found in "
+                f"{first_of(found.places, 10)}. "
                 "Remove that, then run `tandem erase --resume`"
             )
         with open_warehouse(settings) as connection:
