@@ -69,7 +69,7 @@ def typed_sql(field: LogField, column: str) -> str:
     """The `raw` value of a text that passed the checks; NULL where it cannot be one."""
     match field.type:
         case "timestamp":
-            return f"cast(try_cast({_with_seconds(column)} as timestamptz) as timestamp)"
+            return utc_sql(_with_seconds(column))
         case "date":
             return f"try_cast({column} as date)"
         case "integer":
@@ -81,6 +81,12 @@ def typed_sql(field: LogField, column: str) -> str:
             return f"case when json_valid({column}) then cast(json({column}) as varchar) end"
         case _:
             return column
+
+
+def utc_sql(text: str) -> str:
+    """The moment of a text with a zone, in UTC without one; NULL where it has none."""
+    # A cast from one type to the other goes through ICU: five times the price.
+    return f"make_timestamp(epoch_us(try_cast({text} as timestamptz)))"
 
 
 def verdict_sql(contract: LogContract, clock: Clock, malformed: str = "false") -> str:

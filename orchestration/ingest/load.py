@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,8 +57,8 @@ _CHUNK_RECORDS = 20_000
 # Longer lines need more memory than a connection beside the warehouse's is given.
 _SIDE_LINE = 16 << 20
 _CHUNK_BYTES = 8 << 20
-# Of each file so many lines of at most so many bytes tell in which orders fields come.
-_ORDER_LINES, _ORDER_BYTES, _ORDERS = 100, 64 << 10, 32
+# Of each file so many lines of at most so many bytes tell in which orders members come.
+_LAYOUT_LINES, _LAYOUT_BYTES = 100, 64 << 10
 _CONTROL_BYTES = 1 << 20
 DRIFT_FIELDS = 1000
 """Of so many unknown fields drift keeps the names, per file; the others are `OTHER_FIELDS`."""
@@ -593,11 +593,17 @@ class Batch:
             entries[0].reason, entries[0].detail = "unreadable_file", failure
             entries[0].lines = 0
 
-    def _source(self, contract: LogContract, entries: list[Taken], numbered: bool = False) -> str:
+    def _source(
+        self,
+        contract: LogContract,
+        entries: list[Taken],
+        numbered: bool = False,
+        native: Collection[str] = (),
+    ) -> str:
         """CSV or Parquet files of equal columns."""
         paths = [entry.path for entry in entries]
         if entries[0].landed.kind == "parquet":
-            return readers.parquet_source(paths, contract)
+            return readers.parquet_source(paths, contract, native)
         longest = max(entry.scan.longest for entry in entries)
         return readers.csv_source(paths, entries[0].header or [], contract, longest, numbered)
 
@@ -776,25 +782,26 @@ class Batch:
             self.settings.max_line_bytes,
             regular=regular,
             numbered=numbered,
-            orders=[] if regular else self._orders(contract, entries),
+            tidy=all(entry.scan.shape.tidy for entry in entries),
+            known=[] if regular else self._layouts(contract, entries),
         )
 
-    def _orders(self, contract: LogContract, entries: list[Taken]) -> list[tuple[str, ...]]:
-        """How fields follow one another in the first lines with nulls and no unknown field."""
+    def _layouts(self, contract: LogContract, entries: list[Taken]) -> list[readers.Layout]:
+        """How members follow one another in the first lines with nulls or unknown members."""
         known = {item.name for item in contract.all_fields}
-        found: dict[tuple[str, ...], None] = {}
-        for entry in entries:
-            pieces = content(entry.path, entry.landed.compression)
-            for line in islice(json_lines(pieces, _ORDER_BYTES), _ORDER_LINES):
-                try:
-                    record = orjson.loads(line.data)
-                except orjson.JSONDecodeError:
-                    continue
-                if isinstance(record, dict) and None in record.values() and known >= record.keys():
-                    found[tuple(record)] = None
-            if len(found) >= _ORDERS:
-                break
-        return list(found)[:_ORDERS]
+
+        def members() -> Iterator[Sequence[str]]:
+            for entry in entries:
+                pieces = content(entry.path, entry.landed.compression)
+                for line in islice(json_lines(pieces, _LAYOUT_BYTES), _LAYOUT_LINES):
+                    with suppress(orjson.JSONDecodeError):
+                        record = orjson.loads(line.data)
+                        if isinstance(record, dict) and (
+                            None in record.values() or not known >= record.keys()
+                        ):
+                            yield tuple(record)
+
+        return readers.layouts(contract, members())
 
     def _odd_lines(
         self, contract: LogContract, entries: list[Taken], regular: bool
@@ -823,25 +830,41 @@ class Batch:
 
     def _load_texts(self, contract: LogContract, entries: list[Taken]) -> None:
         """CSV or Parquet files of equal columns by SQL alone; what fails is looked at again."""
-        source = self._source(contract, entries)
-        is_csv = entries[0].landed.kind == "csv"
-        loose = readers.loose_sql(contract) if is_csv else "false"
+        loose = readers.loose_sql(contract) if entries[0].landed.kind == "csv" else "false"
         self._insert(
             contract,
             f"""
-            select {self._typed(contract)}, _extra, {_file_id_sql(entries)} as _file_id
-            from {source}
-            where {verdict_sql(contract, self.clock)} is null and not ({loose})
+            select {readers.fast_columns(contract)}, _extra, {_file_id_sql(entries)} as _file_id
+            from ({self._flagged(contract, entries, loose)})
+            where is_fast
             """,
         )
         self._count_inserted(contract, entries)
+        odd = [entry for entry in entries if entry.inserted != entry.lines]
+        if odd:
+            self._insert(
+                contract,
+                f"""
+                select {self._typed(contract)}, _extra, {_file_id_sql(odd)} as _file_id
+                from ({self._flagged(contract, odd, loose)})
+                where not is_fast and {verdict_sql(contract, self.clock)} is null and not ({loose})
+                """,
+            )
+            self._count_inserted(contract, odd)
         names = {name for name, _ in entries[0].columns}
         if names - {item.name for item in contract.all_fields}:
-            for name, file_id, lines in self._extra_counts(source, entries):
+            for name, file_id, lines in self._extra_counts(contract, entries):
                 self._drifted(contract.log, name, file_id, lines)
-        for entry in entries:
+        for entry in odd:
             if entry.inserted != entry.lines:
                 self._reject_texts(contract, entry, loose)
+
+    def _flagged(self, contract: LogContract, entries: list[Taken], loose: str) -> str:
+        native = set()
+        if entries[0].landed.kind == "parquet":
+            native = readers.native_fields(entries[0].columns, contract)
+        source = self._source(contract, entries, native=native)
+        return readers.flagged_sql(contract, self.clock, source, loose, native)
 
     def _reject_texts(self, contract: LogContract, entry: Taken, loose: str) -> None:
         verdict = verdict_sql(contract, self.clock)
@@ -895,13 +918,15 @@ class Batch:
                 self._drift_fields[file_id] += 1
         self.drift[key] += lines
 
-    def _extra_counts(self, source: str, entries: list[Taken]) -> Iterator[tuple[str, int, int]]:
+    def _extra_counts(
+        self, contract: LogContract, entries: list[Taken]
+    ) -> Iterator[tuple[str, int, int]]:
         rows = self.connection.execute(
             f"""
             select name, _file_id, count(*)
             from (
                 select unnest(json_keys(_extra)) as name, {_file_id_sql(entries)} as _file_id
-                from {source}
+                from {self._source(contract, entries)}
                 where _extra is not null
             )
             group by name, _file_id

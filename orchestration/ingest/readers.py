@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +20,7 @@ from orchestration.ingest.checks import (
     literals,
     quote,
     typed_sql,
+    utc_sql,
 )
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 Columns = tuple[tuple[str, str], ...]
 """Name and type of a file's columns, in order. Of files with equal ones one query reads all."""
+# Of so many layouts with so many unknown members in all; other lines are looked at name by name.
+_LAYOUTS, _LAYOUT_UNKNOWN = 32, 32
 # Buffers of 2 MiB, as many as threads.
 _CSV_LINE = 128 << 10
 # Only looked for in lines where a value leaves it open: a number that DuckDB rewrites, and a
@@ -53,6 +58,14 @@ _UNKNOWN_TEXT = (
 )
 
 
+@dataclass(frozen=True)
+class Layout:
+    """How different members follow one another in many lines; `unknown` are not the contract's."""
+
+    names: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
+
+
 def source_list(paths: Sequence[Path]) -> str:
     """A SQL list of file names, without the meaning that glob characters have."""
     return "[" + ", ".join(literal(_unglobbed(str(path))) for path in paths) + "]"
@@ -71,7 +84,8 @@ def fast_json_sql(
     *,
     regular: bool = False,
     numbered: bool = False,
-    orders: Collection[Sequence[str]] = (),
+    tidy: bool = False,
+    known: Collection[Layout] = (),
 ) -> str:
     """Typed columns of each non-blank line, `_extra`, `file_index`, `line` and `is_fast`.
 
@@ -80,65 +94,157 @@ def fast_json_sql(
     `shape_sql` agrees with the scan: it spares a second parse, and leaves no room for unknown
     fields.
     `numbered` makes `line` the position in the file, and reads one file in one thread.
-    `orders` are lists of different fields as they follow one another in many lines.
+    `tidy` files have no trailing comma, and `known` are the layouts of many lines.
     """
-    fields = contract.all_fields
-    typed = "".join(f", {_fast_typed(field)} as {_typed_name(field)}" for field in fields)
-    output = ", ".join(f"{_typed_name(field)} as {quote(field.name)}" for field in fields)
     line = "row_number() over () as line" if numbered else "0 as line"
     options = (
         f"{source_list(paths)}, ignore_errors = true, hive_partitioning = false, "
         f"maximum_object_size = {max(longest + 1024, 16 << 20)}"
     )
-    spec = json.dumps({field.name: "VARCHAR" for field in fields})
-    if regular:
-        names = ", ".join(quote(field.name) for field in fields)
-        columns = spec.replace('"', "'")
-        texts = f"""
-            select {line}, file_index, {names}
-            from read_json(
-                {options}, format = 'newline_delimited', columns = {columns}
-            )
-        """
-    else:
-        members = ", ".join(f"x.{quote(field.name)} as {quote(field.name)}" for field in fields)
-        known = literals(tuple(field.name for field in fields))
-        # As many names as values: nothing unknown, nothing twice, no null. An order that is known
-        # says the same of a line with nulls, for a tenth of what a look at each name costs.
-        lists = ", ".join(f"[{literals(tuple(names))}]" for names in orders)
-        in_order = f"names in ({lists})" if orders else "false"
-        plain = f"case when len(names) = {_given(contract)} then true else {in_order} end"
-        texts = f"""
-            select
-                *,
-                case when not is_plain and len(names) > {_given(contract)}
-                    then list_filter(names, lambda name: name not in ({known})) end as unknown
-            from (
-                select json, file_index, line, names, {members}, {plain} as is_plain
-                from (
-                    select
-                        {line},
-                        json,
-                        file_index,
-                        from_json(json, {literal(spec)}) as x,
-                        json_keys(json) as names
-                    from read_ndjson_objects({options})
-                )
-            )
-        """
     checks = _field_checks(contract, clock, regular)
     if not regular:
-        checks += _line_checks(contract, max_line_bytes)
+        texts = _general_texts(contract, line, options, known)
+        checks += _line_checks(contract, max_line_bytes, tidy, known)
+        return _checked(contract, texts, checks, _extra_of(known))
+    names = ", ".join(quote(field.name) for field in contract.all_fields)
+    columns = _spec(contract).replace('"', "'")
+    texts = f"""
+        select {line}, file_index, {names}
+        from read_json({options}, format = 'newline_delimited', columns = {columns})
+    """
+    return _checked(contract, texts, checks, "cast(null as varchar)")
+
+
+def flagged_sql(
+    contract: LogContract, clock: Clock, source: str, loose: str, native: Collection[str] = ()
+) -> str:
+    """The rows of CSV or Parquet files with `is_fast`, and what `fast_columns` wants of those.
+
+    `native` fields of the source are there as moments too.
+    """
+    checks = [*_field_checks(contract, clock, True, native), f"not ({loose})"]
+    return _flagged(contract, source, checks, native)
+
+
+def fast_columns(contract: LogContract) -> str:
+    """The typed columns of a row that is fast."""
+    return ", ".join(
+        f"{_typed_name(field)} as {quote(field.name)}" for field in contract.all_fields
+    )
+
+
+def _checked(contract: LogContract, texts: str, checks: list[str], extra: str) -> str:
+    return f"""
+        select {fast_columns(contract)}, {extra} as _extra, file_index, line, is_fast
+        from ({_flagged(contract, texts, checks)})
+    """
+
+
+def _flagged(
+    contract: LogContract, texts: str, checks: list[str], native: Collection[str] = ()
+) -> str:
+    typed = "".join(
+        f", {_fast_typed(field, field.name in native)} as {_typed_name(field)}"
+        for field in contract.all_fields
+    )
     # The volatile random() keeps the optimizer from pushing the filter below these
     # projections, where each value would be parsed a second time.
-    extra = "cast(null as varchar)" if regular else _UNKNOWN_TEXT
     return f"""
-        select {output}, {extra} as _extra, file_index, line, coalesce(is_fast, false) as is_fast
+        select *, coalesce(({") and (".join(checks)}), false) and random() < 2 as is_fast
+        from (select *{typed} from ({texts}))
+    """
+
+
+def layouts(contract: LogContract, lines: Iterable[Sequence[str]]) -> list[Layout]:
+    """The layouts of lines, given each one's members in order; not of those with odd names."""
+    known = {field.name for field in contract.all_fields}
+    found: dict[Layout, None] = {}
+    # DuckDB takes names that differ in case for one.
+    folded = {name.lower(): name for name in known}
+    for names in lines:
+        unknown = tuple(name for name in names if name not in known)
+        more = {name.lower(): name for name in unknown}
+        if (
+            all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) for name in unknown)
+            and all(folded.get(key, name) == name for key, name in more.items())
+            and len(set(names)) - len(unknown) + len(more) == len(names)
+            and len(folded | more) <= len(known) + _LAYOUT_UNKNOWN
+        ):
+            folded |= more
+            found[Layout(tuple(names), unknown)] = None
+        if len(found) >= _LAYOUTS:
+            break
+    return list(found)
+
+
+def _spec(contract: LogContract, known: Collection[Layout] = ()) -> str:
+    """Names and types of members as JSON: texts, and the unknown ones of layouts as they are."""
+    types = {field.name: "VARCHAR" for field in contract.all_fields}
+    return json.dumps(types | dict.fromkeys(_unknown(known), "JSON"))
+
+
+def _unknown(known: Collection[Layout]) -> list[str]:
+    return sorted({name for one in known for name in one.unknown})
+
+
+def _general_texts(
+    contract: LogContract, line: str, options: str, known: Collection[Layout]
+) -> str:
+    """Lines with `names`, members as texts, and `place`: what is known of their names.
+
+    0 says that each has a value and none is unknown or repeated, a positive one that of
+    `known`, -1 nothing; then `unknown` lists the unknown ones.
+    """
+    fields = [field.name for field in contract.all_fields]
+    unknown = _unknown(known)
+    members = ", ".join(
+        [f"x.{quote(name)} as {quote(name)}" for name in fields]
+        + [f"x.{quote(name)} as {_unknown_name(name)}" for name in unknown]
+    )
+    # As many names as values: nothing unknown, nothing twice, no null. A layout that is known
+    # says the same of a line with nulls, for a tenth of what a look at each name costs.
+    lists = ", ".join(f"[{literals(one.names)}]" for one in known)
+    place = f"coalesce(list_position([{lists}], names), -1)" if known else "-1"
+    return f"""
+        select
+            *,
+            case when place < 0 and len(names) > {_given(contract)}
+                then list_filter(names, lambda name: name not in ({literals(tuple(fields))})) end
+                as unknown
         from (
-            select *, ({") and (".join(checks)}) and random() < 2 as is_fast
-            from (select *{typed} from ({texts}))
+            select
+                json, file_index, line, names, {members},
+                case when len(names) = {_given(contract)} then 0 else {place} end as place
+            from (
+                select
+                    {line},
+                    json,
+                    file_index,
+                    from_json(json, {literal(_spec(contract, known))}) as x,
+                    json_keys(json) as names
+                from read_ndjson_objects({options})
+            )
         )
     """
+
+
+def _unknown_name(name: str) -> str:
+    return quote(f" {name}")
+
+
+def _extra_of(known: Collection[Layout]) -> str:
+    """The text of the unknown members, as they stand in the line."""
+    arms = "".join(
+        f" when {place} then '{{' || "
+        + " || ',' || ".join(
+            f"{literal(json.dumps(name) + ':')} || coalesce({_unknown_name(name)}, 'null')"
+            for name in one.unknown
+        )
+        + " || '}'"
+        for place, one in enumerate(known, start=1)
+        if one.unknown
+    )
+    return f"case place{arms} else {_UNKNOWN_TEXT} end" if arms else _UNKNOWN_TEXT
 
 
 def shape_sql(contract: LogContract, first_file: int) -> str:
@@ -179,57 +285,88 @@ def _typed_name(field: LogField) -> str:
     return quote(field.name)
 
 
-def _fast_typed(field: LogField) -> str:
+def _native_name(name: str) -> str:
+    return quote(f"{name} as it is")
+
+
+def _fast_typed(field: LogField, is_native: bool) -> str:
     column = quote(field.name)
     match field.type:
+        case "timestamp" if is_native:
+            return f"make_timestamp(epoch_us({_native_name(field.name)}))"
         case "timestamp":
-            return f"cast(try_cast({column} as timestamptz) as timestamp)"
+            return utc_sql(column)
         case "date" | "integer":
             return f"try_cast({column} as {field.duckdb_type})"
         case _:
             return typed_sql(field, column)
 
 
-def _line_checks(contract: LogContract, max_line_bytes: int) -> list[str]:
+def _line_checks(
+    contract: LogContract, max_line_bytes: int, tidy: bool, known: Collection[Layout]
+) -> list[str]:
     """What only the whole line shows: unknown and repeated names, and forgiven syntax."""
-    fields = contract.all_fields
+    plain = {name: _is_exact(_unknown_name(name)) for name in _unknown(known)}
+    arms = "".join(
+        f"when place = {place} then not contains(json, '\\') and "
+        f"{' and '.join(plain[name] for name in one.unknown)} "
+        for place, one in enumerate(known, start=1)
+        if one.unknown
+    )
+    return [
+        f"case {arms}when place >= 0 then true "
+        f"else len(list_distinct(names)) = len(names) and {_UNKNOWN_IS_PLAIN} end",
+        f"strlen(json) <= {max_line_bytes}",
+        *([] if tidy else [_no_trailing_comma(contract)]),
+    ]
+
+
+def _no_trailing_comma(contract: LogContract) -> str:
     loose = [
         "not (starts_with(json, '{') and ends_with(json, '}'))",
         "ends_with(json, ',}')",
         "ends_with(json, ' }')",
         "ends_with(json, e'\t}')",
     ]
-    loose += [f"{quote(field.name)} is not null" for field in fields if _is_nested(field)]
-    loosely = " or ".join(loose)
-    return [
-        "case when is_plain then true "
-        f"else len(list_distinct(names)) = len(names) and {_UNKNOWN_IS_PLAIN} end",
-        f"strlen(json) <= {max_line_bytes}",
-        f"case when {loosely} then not regexp_matches(json, '{_TRAILING}') else true end",
+    loose += [
+        f"{quote(field.name)} is not null" for field in contract.all_fields if _is_nested(field)
     ]
+    loosely = " or ".join(loose)
+    return f"case when {loosely} then not regexp_matches(json, '{_TRAILING}') else true end"
 
 
-def _field_checks(contract: LogContract, clock: Clock, regular: bool) -> list[str]:
+def _is_exact(text: str) -> str:
+    """Whether JSON that DuckDB wrote is what the line says, when that has no escapes."""
+    return (
+        f"(case when {text} is null or starts_with({text}, '\"') or {text} in ('true', 'false') "
+        f"then true else regexp_full_match({text}, '-?[1-9][0-9]*') end)"
+    )
+
+
+def _field_checks(
+    contract: LogContract, clock: Clock, regular: bool, native: Collection[str] = ()
+) -> list[str]:
     fields = contract.all_fields
-    terms = [f"{quote(field.name)} is not null" for field in fields if field.required]
+
+    def given(name: str) -> str:
+        return f"{_native_name(name) if name in native else quote(name)} is not null"
+
+    terms = [given(field.name) for field in fields if field.required]
     for rule in contract.rules:
         if rule.at_least_one_of:
-            either = " or ".join(f"{quote(name)} is not null" for name in rule.at_least_one_of)
-            terms.append(f"({either})")
+            terms.append("(" + " or ".join(map(given, rule.at_least_one_of)) + ")")
         if rule.required_unless:
             needed = rule.required_unless
             terms.append(
-                f"({quote(needed.require)} is not null "
-                f"or {quote(needed.field)} = {literal(needed.equals)})"
+                f"({given(needed.require)} or {quote(needed.field)} = {literal(needed.equals)})"
             )
     for field in fields:
-        check = _fast_check(field, clock, regular)
+        check = _fast_check(field, clock, regular, field.name in native)
         if check:
-            column = quote(field.name)
             terms.append(
                 f"({check})"
                 if field.required
-                else f"case when {column} is null then true else {check} end"
+                else f"case when {given(field.name)} then {check} else true end"
             )
     return terms
 
@@ -238,7 +375,7 @@ def _is_nested(field: LogField) -> bool:
     return field.type in ("list", "object")
 
 
-def _fast_check(field: LogField, clock: Clock, regular: bool) -> str:
+def _fast_check(field: LogField, clock: Clock, regular: bool, is_native: bool) -> str:
     column, typed = quote(field.name), _typed_name(field)
     match field.type:
         case "id" | "text" if regular:
@@ -258,6 +395,9 @@ def _fast_check(field: LogField, clock: Clock, regular: bool) -> str:
             )
         case "timestamp":
             latest = "" if field.may_be_future else f" and {typed} <= {clock.latest}"
+            in_range = f"{typed} >= {EARLIEST}{latest}"
+            if is_native:
+                return in_range
             # For a value that parses, the shapes and lengths leave room for ISO 8601 alone, with
             # a fraction of 1 to 6 digits. The regular expression costs three times as much.
             return (
@@ -266,8 +406,7 @@ def _fast_check(field: LogField, clock: Clock, regular: bool) -> str:
                 f"when {column} like '____-__-__T__:__:__%+0_:00' "
                 f"then strlen({column}) = 25 or strlen({column}) between 27 and 32 "
                 f"else regexp_full_match({column}, '{ZONED}') end "
-                f"and {column} not like '___________24%' "
-                f"and {typed} >= {EARLIEST}{latest}"
+                f"and {column} not like '___________24%' and {in_range}"
             )
         case "date":
             return f"strlen({column}) = 10 and cast({typed} as varchar) = {column}"
@@ -339,11 +478,19 @@ def csv_source(
     )"""
 
 
-def parquet_source(paths: Sequence[Path], contract: LogContract) -> str:
+def native_fields(columns: Columns, contract: LogContract) -> set[str]:
+    """The moments among a Parquet file's columns that know their zone, so need not be parsed."""
+    moments = {field.name for field in contract.all_fields if field.type == "timestamp"}
+    return {name for name, kind in columns if name in moments and ", tz=" in kind}
+
+
+def parquet_source(
+    paths: Sequence[Path], contract: LogContract, native: Collection[str] = ()
+) -> str:
     """Parquet files as text columns, `_extra`, `file_index` and `line`, the number of the row.
 
-    The files have equal columns (`parquet_columns`). Raises ValueError when two columns differ
-    in case only, which DuckDB cannot tell apart.
+    The files have equal columns (`parquet_columns`); `native` ones are there as they are, too.
+    Raises ValueError when two columns differ in case only, which DuckDB cannot tell apart.
     """
     from pyarrow import parquet
 
@@ -357,10 +504,13 @@ def parquet_source(paths: Sequence[Path], contract: LogContract) -> str:
         else f"cast(null as varchar) as {quote(field.name)}"
         for field in contract.all_fields
     )
+    moments = "".join(f", {quote(name)} as {_native_name(name)}" for name in sorted(native))
     known = {field.name for field in contract.all_fields}
     extras = {name: _parquet_text(name, kind) for name, kind in types.items() if name not in known}
     return f"""(
-        select file_row_number + 1 as line, {texts}, {_extra_sql(extras)} as _extra, file_index
+        select
+            file_row_number + 1 as line, {texts}{moments}, {_extra_sql(extras)} as _extra,
+            file_index
         from read_parquet(
             {source_list(paths)}, file_row_number = true, hive_partitioning = false
         )

@@ -50,13 +50,15 @@ class Shape:
     """What a file's JSON lines show without being parsed.
 
     `names` counts `":`, `quotes` counts `"`. In a `regular` file nothing but member names can
-    account for the former once both agree with the values that were read: it has no backslash,
-    no blank before a colon, and no comma before a closing bracket.
+    account for the former once both agree with the values that were read: it has no backslash
+    and no blank before a colon. In a `tidy` file neither a comma nor a blank stands before a
+    closing bracket, so there is no trailing comma, which DuckDB forgives; regular files are tidy.
     """
 
     names: int = 0
     quotes: int = 0
     regular: bool = False
+    tidy: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,16 +224,24 @@ class _JsonLines:
         self.names = 0
         self.quotes = 0
         self.regular = True
+        self.tidy = True
         self.tail = b""
+        self.last = b""
 
     @property
     def seen(self) -> int:
         return self.lines
 
     def feed(self, block: bytes) -> None:
+        data = numpy.frombuffer(block, dtype=numpy.uint8)
+        if self.tidy:
+            self.tidy = _is_tidy(data) and _is_tidy(
+                numpy.frombuffer(self.last + block[:1], dtype=numpy.uint8)
+            )
+            self.last = block[-1:]
+        self.regular = self.regular and self.tidy
         if self.regular:
             self._look_at(self.tail + block)
-        data = numpy.frombuffer(block, dtype=numpy.uint8)
         ends = numpy.flatnonzero(data == 10)
         if not ends.size:
             self.open_bytes += len(block)
@@ -258,7 +268,8 @@ class _JsonLines:
         return self.lines + self.open_has_text, self.longest <= max(self.limit, _READABLE_LINE)
 
     def shape(self) -> Shape:
-        return Shape(self.names, self.quotes, self.regular and self.longest <= self.limit)
+        regular = self.regular and self.longest <= self.limit
+        return Shape(self.names, self.quotes, regular, self.tidy)
 
     def _look_at(self, block: bytes) -> None:
         """Count in the whole lines of a block; the rest waits for the next."""
@@ -275,12 +286,13 @@ class _JsonLines:
         quote, colon = data == 34, data == 58
         self.names += int(numpy.count_nonzero(quote[:-1] & colon[1:]))
         self.quotes += int(numpy.count_nonzero(quote))
-        closing = numpy.flatnonzero((data & 0xDF) == 93)
-        self.regular = not (
-            b"\\" in block
-            or (quote[:-2] & colon[2:]).any()
-            or any((data[closing - back] == 44).any() for back in (1, 2, 3))
-        )
+        self.regular = not (b"\\" in block or (quote[:-2] & colon[2:]).any())
+
+
+def _is_tidy(data: numpy.typing.NDArray[numpy.uint8]) -> bool:
+    closing = numpy.flatnonzero((data[1:] & 0xDF) == 93)
+    before = data[closing]
+    return not ((before == 44) | (before <= 32)).any()
 
 
 class _CsvRecords:

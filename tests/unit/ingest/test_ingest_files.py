@@ -372,6 +372,45 @@ def test_lines_with_nulls_in_a_known_order_hide_no_other_line(settings: Settings
     assert report.drift == {(EVENTS, "mood"): 1}
 
 
+def test_unknown_members_of_a_known_layout_keep_their_texts(settings: Settings) -> None:
+    values = ['"zh"', "null", "true", "-7", "0", "-0", "1.50", "1e2", r'"\u00e9"', "[1, 2]", "{}"]
+    values += [str(2**64), str(2**64 - 1), '"/"', '""', "NaN"]
+    plain = json.dumps(event(0) | {"topic": None, "lang": "LANG"})
+    lines = [plain.replace("e0", f"e{n}").replace('"LANG"', v) for n, v in enumerate(values)]
+    lines.append(plain.replace("lang", "Lang").replace("e0", "capital"))
+    put(settings, EVENTS, "a.jsonl", "\n".join(lines).encode())
+    ingest(settings)
+    kept = {row["event_id"]: row["_extra"] for row in rows(settings, EVENTS, extra=True)}
+    assert kept.pop("capital") == '{"Lang":"LANG"}'
+    assert kept == {f"e{n}": f'{{"lang":{v}}}' for n, v in enumerate(values) if v != "NaN"}
+    assert [row[1:3] for row in rejected(settings)] == [(len(values), "malformed")]
+
+
+@pytest.mark.parametrize("topic", [None, "t"], ids=["general", "regular"])
+def test_a_trailing_comma_is_malformed_whatever_blanks_follow(
+    settings: Settings, topic: str | None
+) -> None:
+    good = json.dumps(event(1, topic=topic, properties={"a": [1]}))
+    ends = [",", ", ", ",    ", ",\t\t\t\t", ",\r"]
+    bad = [good[:-1] + end + "}" for end in ends] + [good[:-2] + end + "}}" for end in ends]
+    bad += [good.replace("]", end + "]") for end in ends]
+    put(settings, EVENTS, "a.jsonl", "\n".join([good, *bad, good.replace("e1", "e2")]).encode())
+    ingest(settings)
+    assert {row["event_id"] for row in rows(settings, EVENTS)} == {"e1", "e2"}
+    assert [row[1:3] for row in rejected(settings)] == [
+        (line, "malformed") for line in range(2, 2 + len(bad))
+    ]
+
+
+def test_a_comma_and_a_bracket_are_seen_between_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for size in range((1 << 18) - 4, (1 << 18) + 2):
+        path.write_bytes(b'{"a":"' + b"x" * (size - 7) + b'",}\n')
+        assert not scan.scan(path, "jsonl", "", 10 << 20).shape.tidy
+        path.write_bytes(b'{"a":"' + b"x" * (size - 7) + b'"}\n')
+        assert scan.scan(path, "jsonl", "", 10 << 20).shape.tidy
+
+
 @pytest.mark.parametrize("compression", ["", ".gz", ".zst"])
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
 def test_plain_csv_needs_no_python(

@@ -65,6 +65,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     ),
     "a.b": st.one_of(TEXTS, st.lists(st.integers(0, 1), max_size=1)),
     "lang": st.sampled_from(["zh", "en", 0, 1, False]),
+    "Lang": st.sampled_from([None, -0.0, 2**64, 1e5, "\\", "/", "\u2028", {}]),
+    "Topic": st.just("t"),
 }
 RECORDS = st.lists(
     st.fixed_dictionaries({"source": st.just("app")}, optional=VALUES),
