@@ -138,7 +138,7 @@ def _texts_readable(texts: list[str]) -> RuleDict:
 
 def _clock_rules(time: str) -> Iterator[RuleDict]:
     lags = f"""
-        with batch as (
+        with batch as not materialized (
             select {time} - received_at as ahead, received_at from {{batch}}
             where received_at is not null
         ),
@@ -228,7 +228,7 @@ def _given_rules(contract: LogContract, time: str) -> Iterator[RuleDict]:
     yield no_rows(
         "fields_still_given",
         f"""
-        with batch as (
+        with batch as not materialized (
             select source, {kind} as kind_of_record, {", ".join([time, *optional])} from {{batch}}
         ),
         ends as (
@@ -386,7 +386,9 @@ def _volume_rules(time: str, actor: str) -> Iterator[RuleDict]:
     yield no_rows(
         "no_burst",
         f"""
-        with batch as (select source, {actor} as actor, {time} as moment from {{batch}}),
+        with batch as not materialized (
+            select source, {actor} as actor, {time} as moment from {{batch}}
+        ),
         ends as (select max(moment) - interval {RECENT_DAYS} day as since from batch),
         counted as (
             select count(*) as n from batch, ends where moment > since

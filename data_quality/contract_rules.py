@@ -68,7 +68,7 @@ def unique(rule_id: str, columns: Sequence[str], words: tuple[str, str]) -> Rule
     return no_rows(
         rule_id,
         f"""
-        with batch as (select {names} from {{batch}}),
+        with batch as not materialized (select {names} from {{batch}}),
         suspects as (
             select hash({names}) as digest from batch group by digest having count(*) > 1
         )

@@ -427,15 +427,18 @@ def _still_arriving(contract: LogContract, time: str) -> RuleDict:
     return no_rows(
         "still_arriving",
         f"""
-        with batch as (select distinct {time} as moment from {{batch}}),
-        gaps as (select moment, moment - lag(moment) over (order by moment) as gap from batch),
-        ends as (
-            select max(moment) as newest, max(gap) as longest, count(*) as n from gaps
+        with mine as (select max({time}) as newest from {{batch}}),
+        others as (select max(occurred_at) as newest from {other}),
+        silent as (
+            select others.newest - mine.newest as since_last from mine, others
+            where others.newest - mine.newest > interval 18 hour
         ),
-        others as (select max(occurred_at) as newest from {other})
-        select 1 from ends, others
-        where ends.n >= 100 and others.newest - ends.newest > interval 18 hour
-            and others.newest - ends.newest > 1.5 * ends.longest
+        moments as (
+            select distinct {time} as moment from {{batch}} where exists (select 1 from silent)
+        ),
+        gaps as (select moment - lag(moment) over (order by moment) as gap from moments),
+        ends as (select max(gap) as longest, count(*) as n from gaps)
+        select 1 from ends, silent where ends.n >= 100 and silent.since_last > 1.5 * ends.longest
         """,
         (
             "日志的终点没有落在其他日志后面太久",

@@ -1,6 +1,7 @@
-"""From the landing zone into `raw`: batches of files, each one transaction.
+"""From the landing zone into `raw`: batches of files, each wholly in the ledger or not at all.
 
-A kill at any moment leaves a batch wholly taken or not at all, and the next run goes on.
+A small batch is one transaction. A large one has its rows in `raw` before it is settled and
+recorded; what a kill between the two leaves goes when the next run begins.
 """
 
 from __future__ import annotations
@@ -53,6 +54,9 @@ from orchestration.warehouse import open_warehouse
 # Bounds what one transaction holds back and what a kill can cost; one file is never split.
 BATCH_BYTES = 512 << 20
 BATCH_FILES = 2000
+# From so many rows on a batch is settled in a transaction of its own: when rows are deleted that
+# their own transaction has brought, DuckDB writes all the others again (a third of a load).
+_SETTLED_APART = 250_000
 _CHUNK_RECORDS = 20_000
 # Longer lines need more memory than a connection beside the warehouse's is given.
 _SIDE_LINE = 16 << 20
@@ -189,6 +193,7 @@ def run(
     report = IngestReport(unknown=landing.misplaced)
     try:
         create_tables(connection)
+        undo_unfinished(connection)
         changes = changed(connection, settings, landing, whole=whole)
         files = [file for file in landing.files if file.path in changes]
         done, total = 0, sum(file.bytes for file in files)
@@ -202,10 +207,10 @@ def run(
         row = connection.execute("select coalesce(max(batch_id), 0) from control.batches")
         report.batch_id = int((row.fetchone() or (0,))[0])
     except duckdb.Error as error:
-        roll_back(connection)
+        _give_up(connection)
         raise TandemError(f"ingest stopped, nothing of its batch was kept: {say(error)}") from None
     except BaseException:
-        roll_back(connection)
+        _give_up(connection)
         raise
     return report
 
@@ -285,6 +290,27 @@ def roll_back(connection: duckdb.DuckDBPyConnection) -> None:
     except duckdb.Error:
         # No transaction was open, or the failure has ended it already.
         return
+
+
+def undo_unfinished(connection: duckdb.DuckDBPyConnection) -> None:
+    """Take away the rows of a batch that a kill or a failure kept from being recorded."""
+    rows = connection.execute("select batch_id from control.loading").fetchall()
+    if not rows:
+        return
+    connection.begin()
+    for (batch_id,) in rows:
+        for contract in contracts().values():
+            connection.execute(f"delete from raw.{contract.table} where _batch_id = {batch_id}")
+        connection.execute(f"delete from quarantine.lines where batch_id = {batch_id}")
+    connection.execute("delete from control.loading")
+    connection.commit()
+
+
+def _give_up(connection: duckdb.DuckDBPyConnection) -> None:
+    roll_back(connection)
+    # Where even that fails (the disk is full), the next run does it.
+    with suppress(duckdb.Error):
+        undo_unfinished(connection)
 
 
 def say(error: duckdb.Error) -> str:
@@ -423,7 +449,7 @@ class Taken:
 
 
 class Batch:
-    """One batch of files, taken in one transaction."""
+    """One batch of files, recorded in one transaction."""
 
     def __init__(
         self,
@@ -445,14 +471,21 @@ class Batch:
         self.reports: list[FileReport] = []
         self.drift: Counter[tuple[str, str, int]] = Counter()
         self._drift_fields: Counter[int] = Counter()
+        self._taken_again: list[int] = []
 
     def take(self, tell: Tell) -> None:
         """Scan, load, settle, check the sums, commit."""
         taken = self.scan_files(tell)
         tell("load", None, 0, 0)
+        undo_unfinished(self.connection)
         self.connection.begin()
         fresh = self.number(taken)
         logs = self.accept(fresh)
+        if sum(entry.inserted for entry in fresh) >= _SETTLED_APART:
+            self.connection.execute(f"insert into control.loading values ({self.batch_id})")
+            self.connection.commit()
+            self.connection.begin()
+            self.connection.execute("delete from control.loading")
         self.write_ledger(fresh)
         tombstones.bury_batch(self.connection, self.settings, logs, self.batch_id)
         for log in logs:
@@ -462,10 +495,7 @@ class Batch:
         tell("done", None, len(self.files), sum(file.bytes for file in self.files))
 
     def number(self, taken: list[Taken]) -> list[Taken]:
-        """The files that count, in order of their paths, with their numbers and the batch's.
-
-        Inside a transaction: the ledger's rows of files that are taken again go.
-        """
+        """The files that count, in order of their paths, with their numbers and the batch's."""
         row = self.connection.execute(
             "select coalesce(max(batch_id), 0) + 1, (select coalesce(max(file_id), 0) + 1 "
             "from control.files) from control.batches"
@@ -629,8 +659,7 @@ class Batch:
                 )
                 if not again:
                     continue
-                self.connection.execute("delete from control.files where file_id = ?", [file_id])
-                self.connection.execute("delete from quarantine.lines where file_id = ?", [file_id])
+                self._taken_again.append(file_id)
             here.add(key)
             fresh.append(entry)
         return sorted(fresh, key=lambda entry: entry.landed.path)
@@ -1106,6 +1135,9 @@ class Batch:
 
     def write_ledger(self, fresh: list[Taken]) -> None:
         """The files' rows but for what only settling tells, drift, and whole-file quarantines."""
+        for file_id in self._taken_again:
+            self.connection.execute(f"delete from control.files where file_id = {file_id}")
+            self.connection.execute(f"delete from quarantine.lines where file_id = {file_id}")
         rows = [
             [
                 entry.file_id,

@@ -25,6 +25,7 @@ from orchestration.ingest.load import (
     roll_back,
     run,
     say,
+    undo_unfinished,
     write_batch,
 )
 from orchestration.ingest.scan import Scan
@@ -145,6 +146,7 @@ def replay_quarantine(
     with open_warehouse(settings) as connection:
         require_tables(connection, "replaying quarantine")
         create_tables(connection)
+        undo_unfinished(connection)
         try:
             report = _replay_lines(connection, settings, filters)
             retaken = _forget_files(connection, settings, filters)

@@ -29,6 +29,7 @@ CONTROL_TABLES = {
         batch_id bigint, started_at timestamp, finished_at timestamp, files bigint,
         lines_read bigint, accepted bigint, rejected bigint, duplicates bigint
     """,
+    "control.loading": "batch_id bigint",
     "control.replaced": """
         log varchar, source varchar, id varchar, occurred_at timestamp, batch_id bigint
     """,

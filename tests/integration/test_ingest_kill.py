@@ -11,7 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from orchestration.ingest import ingest
+import pytest
+
+from orchestration.errors import TandemError
+from orchestration.ingest import ingest, load, replay_quarantine
 from orchestration.settings import Settings
 from tests.unit.ingest.landing_files import (
     EVENTS,
@@ -26,11 +29,15 @@ from tests.unit.ingest.landing_files import (
 )
 
 CODE = """
+import os
 import sys
 from orchestration.ingest import ingest, load
 from tests.unit.ingest.landing_files import settings_at
 from pathlib import Path
 load.BATCH_FILES = 3
+load._SETTLED_APART = int(sys.argv[2])
+if sys.argv[3:]:
+    load.settle = lambda *_: os._exit(9)
 print("start", flush=True)
 ingest(settings_at(Path(sys.argv[1])))
 """
@@ -57,22 +64,27 @@ def _outcome(settings: Settings) -> Any:
     return rows(settings, EVENTS), counts(settings), rejected(settings), replaced
 
 
-def test_a_kill_at_any_moment_leaves_all_or_nothing_of_a_batch(tmp_path: Path) -> None:
+def _start(home: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, str(home), *arguments],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+@pytest.mark.parametrize("apart", ["0", "250000"])
+def test_a_kill_at_any_moment_leaves_all_or_nothing_of_a_batch(tmp_path: Path, apart: str) -> None:
     calm, killed = settings_at(tmp_path / "calm"), settings_at(tmp_path / "killed")
     for settings in (calm, killed):
         _fill(settings)
     ingest(calm)
     rng = random.Random(3)
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     kills = 0
     for attempt in range(6):
-        process = subprocess.Popen(
-            [sys.executable, "-c", CODE, str(tmp_path / "killed")],
-            stdout=subprocess.PIPE,
-            env=environment,
-        )
-        assert process.stdout is not None
-        process.stdout.readline()
+        process = _start(tmp_path / "killed", apart)
         time.sleep(0.1 + attempt * 0.35 + rng.random() * 0.4)
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
@@ -91,3 +103,44 @@ def test_a_kill_at_any_moment_leaves_all_or_nothing_of_a_batch(tmp_path: Path) -
         query(killed, "select count(*) from raw.community__events")[0]
         == (query(killed, "select cast(sum(accepted) as bigint) from control.files")[0])
     )
+
+
+@pytest.mark.parametrize("is_replayed_first", [False, True])
+def test_what_a_kill_before_settling_leaves_goes_with_the_next_run(
+    tmp_path: Path, is_replayed_first: bool
+) -> None:
+    calm, killed = settings_at(tmp_path / "calm"), settings_at(tmp_path / "killed")
+    for settings in (calm, killed):
+        _fill(settings)
+    ingest(calm)
+    assert _start(tmp_path / "killed", "0", "dies").wait() == 9
+    assert query(killed, "select count(*) from raw.community__events") != [(0,)]
+    assert query(
+        killed, "select (select count(*) from control.files), count(*) from control.loading"
+    ) == [(0, 1)]
+    if is_replayed_first:
+        replay_quarantine(killed)
+        assert query(killed, "select count(*) from raw.community__events") == [(0,)]
+        assert rejected(killed) == []
+    ingest(killed)
+    assert _outcome(killed) == _outcome(calm)
+    assert query(killed, "select * from control.loading") == []
+
+
+def test_a_failure_while_settling_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_at(tmp_path)
+    _fill(settings)
+
+    def fails(*_: Any) -> None:
+        raise TandemError("no")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(load, "_SETTLED_APART", 0)
+        patch.setattr(load, "settle", fails)
+        with pytest.raises(TandemError):
+            ingest(settings)
+    assert (rows(settings, EVENTS), counts(settings), rejected(settings)) == ([], {}, [])
+    ingest(settings)
+    assert rows(settings, EVENTS)

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orchestration.contracts import contracts
-from orchestration.ingest import ingest, readers
+from orchestration.ingest import ingest, load, readers
 from orchestration.ingest.canonical import canonical_json, canonical_sql
 from orchestration.ingest.tables import create_tables, raw_columns
 from tests.unit.ingest.landing_files import (
@@ -96,7 +96,8 @@ def test_split_order_format_and_runs_do_not_matter(
     outcomes = []
     for at_once in (True, False):
         order = data.draw(st.permutations(range(len(files))))
-        with tempfile.TemporaryDirectory() as home:
+        with tempfile.TemporaryDirectory() as home, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(load, "_SETTLED_APART", data.draw(st.sampled_from([0, 1 << 20])))
             config = settings_at(Path(home))
             for place, number in enumerate(order):
                 suffix, part = files[number]
