@@ -563,8 +563,10 @@ class Batch:
                 if entry.reason is None
                 and (entry.landed.kind == "parquet" or (entry.header and entry.scan.plain))
             ]
-            for _ in pool.map(self._probe, _alike(whole)):
-                pass
+            # Aside, where what DuckDB cannot read harms nothing.
+            with duckdb.connect(config={"threads": "1", "memory_limit": "512MB"}) as aside:
+                for _ in pool.map(lambda files: self._probe(aside, files), _alike(whole)):
+                    pass
         return taken
 
     def _require_inside(self, path: Path, file: Landed) -> None:
@@ -596,14 +598,14 @@ class Batch:
             if not entry.scan.plain or len(header) < 2:
                 entry.scan = _not_plain(entry.scan)
 
-    def _probe(self, entries: list[Taken]) -> None:
-        """Read CSV or Parquet files of equal columns with DuckDB aside, where it harms nothing.
+    def _probe(self, aside: duckdb.DuckDBPyConnection, entries: list[Taken]) -> None:
+        """Read CSV or Parquet files of equal columns with DuckDB.
 
         Where it fails of several, each alone; where of one, that is read otherwise or unreadable.
         """
         contract = contracts()[entries[0].landed.log]
         try:
-            with duckdb.connect(config={"threads": "1", "memory_limit": "256MB"}) as probe:
+            with aside.cursor() as probe:
                 rows = probe.execute(
                     "select file_index, count(*), count(columns(*)) "
                     f"from {self._source(contract, entries)} group by file_index"
@@ -616,7 +618,7 @@ class Batch:
             failure = f"DuckDB cannot read it ({type(error).__name__})"
         if len(entries) > 1:
             for entry in entries:
-                self._probe([entry])
+                self._probe(aside, [entry])
         elif entries[0].landed.kind == "csv":
             entries[0].scan = _not_plain(entries[0].scan)
         else:

@@ -395,12 +395,16 @@ def _parquet_rows(path: Path, limit: int, max_expansion: int) -> int:
 def _expanded_bytes(column: pyarrow.Array) -> int:
     """Bytes of an array's values, each as often as it stands."""
     import pyarrow
-    from pyarrow import compute
 
     if isinstance(column, pyarrow.DictionaryArray):
-        if isinstance(column.dictionary, (pyarrow.StringArray, pyarrow.BinaryArray)):
-            lengths = compute.binary_length(column.dictionary)
-            return int(compute.sum(lengths.take(column.indices)).as_py() or 0)
+        texts = column.dictionary
+        if not len(texts):
+            return 0
+        if isinstance(texts, (pyarrow.StringArray, pyarrow.BinaryArray)):
+            ends = numpy.frombuffer(texts.buffers()[1], dtype=numpy.int32)
+            lengths = numpy.diff(ends[texts.offset : texts.offset + len(texts) + 1])
+            places = column.indices.drop_null().to_numpy()
+            return int(lengths[places].sum())
         return int(column.nbytes)
     if isinstance(column, pyarrow.StructArray):
         return sum(map(_expanded_bytes, column.flatten()))

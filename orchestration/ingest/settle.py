@@ -33,9 +33,6 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
     key = ", ".join(columns)
     if not _find_contested(connection, table, key, batch_id):
         return
-    digest = (
-        "_state_sha256" if contract.kind == "entity" else f"sha256({canonical_sql(contract, 'r')})"
-    )
     using = ", ".join(columns)
     connection.execute(
         f"""
@@ -51,7 +48,7 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
         from (
             select
                 {key}, r.rowid as row_id, r.received_at, r._extra, r._file_id, r._batch_id,
-                {digest} as digest
+                {_tie_break(connection, contract, table, columns)} as digest
             from {table} as r
             inner join contested using ({using})
         )
@@ -106,6 +103,26 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
         where files.file_id = lost.old_file
         """
     )
+
+
+def _tie_break(
+    connection: duckdb.DuckDBPyConnection, contract: LogContract, table: str, columns: list[str]
+) -> str:
+    """What tells contested rows of one `received_at` apart; a constant where no two have the same.
+
+    The canonical JSON of a log takes longer to plan than a small batch takes to load.
+    """
+    if contract.kind == "entity":
+        return "_state_sha256"
+    row = connection.execute(
+        f"""
+        select 1 from {table} inner join contested using ({", ".join(columns)})
+        group by {", ".join(columns)}, received_at
+        having count(*) > 1
+        limit 1
+        """
+    ).fetchone()
+    return f"sha256({canonical_sql(contract, 'r')})" if row else "''"
 
 
 def _find_contested(
