@@ -11,7 +11,7 @@ from __future__ import annotations
 import duckdb
 
 from orchestration.contracts import LogContract
-from orchestration.ingest.canonical import canonical_sql
+from orchestration.ingest.canonical import canonical_fields, canonical_sql
 from orchestration.ingest.checks import literal, quote
 
 
@@ -108,17 +108,18 @@ def settle(connection: duckdb.DuckDBPyConnection, contract: LogContract, batch_i
 def _tie_break(
     connection: duckdb.DuckDBPyConnection, contract: LogContract, table: str, columns: list[str]
 ) -> str:
-    """What tells contested rows of one `received_at` apart; a constant where no two have the same.
+    """What tells contested rows of one `received_at` apart; a constant where none of them differ.
 
     The canonical JSON of a log takes longer to plan than a small batch takes to load.
     """
     if contract.kind == "entity":
         return "_state_sha256"
+    fields = ", ".join(quote(field.name) for field in canonical_fields(contract))
     row = connection.execute(
         f"""
         select 1 from {table} inner join contested using ({", ".join(columns)})
         group by {", ".join(columns)}, received_at
-        having count(*) > 1
+        having count(distinct hash({fields})) > 1
         limit 1
         """
     ).fetchone()
