@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -20,6 +20,8 @@ from data_quality.catalogue import Suite
 from data_quality.export_rules import CATALOG
 from orchestration.errors import TandemError
 
+TableKey = tuple[str, str, str]
+"""Database, schema and table."""
 MISSING = "missing"
 VERDICTS = "control.validations"
 """Left out of what a view over it is: storing a verdict would make the verdict void."""
@@ -30,21 +32,24 @@ _OVER_FILES = re.compile(r"\bread_parquet\(")
 class Fingerprints:
     """Fingerprints of one database as it stands, each table read at most once.
 
-    Raises TandemError for a view or rule whose SQL DuckDB cannot parse.
+    `known` are those of tables that nobody has written since. Raises TandemError for a view or
+    rule whose SQL DuckDB cannot parse.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, known: Mapping[TableKey, str] | None = None
+    ) -> None:
         self._connection = connection
         self._database = str(_one(connection, "select current_database()"))
-        self._known: dict[tuple[str, str, str], str] = {}
-        self._views: dict[tuple[str, str, str], str] = {
+        self._known = dict(known or {})
+        self._views: dict[TableKey, str] = {
             (row[0], row[1], row[2]): row[3]
             for row in connection.execute(
                 "select database_name, schema_name, view_name, sql from duckdb_views()"
                 " where not internal"
             ).fetchall()
         }
-        self._columns: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
+        self._columns: dict[TableKey, list[tuple[str, str]]] = {}
         for database, schema, table, column, kind in connection.execute(
             """
             select database_name, schema_name, table_name, column_name, data_type
@@ -62,6 +67,14 @@ class Fingerprints:
         """The fingerprint of `[<database>.]<schema>.<table>`, `missing` if there is none."""
         return self._of(self._path(table))
 
+    def of_schemas(self, schemas: Collection[str]) -> dict[TableKey, str]:
+        """Those found so far in these schemas of the database itself."""
+        return {
+            path: value
+            for path, value in self._known.items()
+            if path[0] == self._database and path[1] in schemas
+        }
+
     def of_suite(self, suite: Suite) -> str:
         """One for the judged table, every table that its rules read, and the rules.
 
@@ -75,13 +88,13 @@ class Fingerprints:
         own = {name.removeprefix(f"{self._database}."): value for name, value in parts.items()}
         return _digest(json.dumps([suite.digest, own], sort_keys=True))
 
-    def _of(self, path: tuple[str, str, str]) -> str:
+    def _of(self, path: TableKey) -> str:
         if path not in self._known:
             own = ".".join(path[1:])
             self._known[path] = VERDICTS if own == VERDICTS else self._compute(path)
         return self._known[path]
 
-    def _compute(self, path: tuple[str, str, str]) -> str:
+    def _compute(self, path: TableKey) -> str:
         if ".".join(path[1:]) == CATALOG:
             return _digest(json.dumps(sorted(self._columns.items()), default=str))
         if path in self._views and not _OVER_FILES.search(self._views[path]):
@@ -99,13 +112,13 @@ class Fingerprints:
         rows, total = row or (0, None)
         return f"{rows}:{total or 0:x}:{_digest(json.dumps(self._columns[path]))[:16]}"
 
-    def _path(self, table: str) -> tuple[str, str, str]:
+    def _path(self, table: str) -> TableKey:
         parts = table.split(".")
         if len(parts) == 2:
             parts = [self._database, *parts]
         return parts[0], parts[1], parts[2]
 
-    def _read_by(self, queries: Sequence[str]) -> set[tuple[str, str, str]]:
+    def _read_by(self, queries: Sequence[str]) -> set[TableKey]:
         if not queries:
             return set()
         # As literals: DuckDB imports pandas to bind a parameter, which takes a second.
@@ -115,7 +128,7 @@ class Fingerprints:
         rows = self._connection.execute(
             f"select json_serialize_sql(query) from (values {texts}) as queries (query)"
         ).fetchall()
-        found: set[tuple[str, str, str]] = set()
+        found: set[TableKey] = set()
 
         def note(node: dict[str, Any]) -> dict[str, Any]:
             # A name without a schema is a common table expression: tables are written with theirs.

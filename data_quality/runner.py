@@ -21,7 +21,7 @@ import duckdb
 
 from data_quality.catalogue import CANARY, STAGES, Rule, Stage, Suite, suites
 from data_quality.export_rules import WAREHOUSE
-from data_quality.fingerprint import MISSING, Fingerprints
+from data_quality.fingerprint import MISSING, Fingerprints, TableKey
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
 from orchestration.warehouse import duckdb_config, open_warehouse, set_key
@@ -72,12 +72,17 @@ def run_suites(
     database: Path | None = None,
     tables: Collection[str] | None = None,
     reuse: bool = True,
+    settled: dict[TableKey, str] | None = None,
 ) -> list[Outcome]:
     """Judge a stage's tables, or those named, and return every rule's outcome, in order.
 
     `database` is the published file (or the candidate for it) at the stage `export`, and the
     warehouse otherwise. Where `reuse` holds, a table whose rows and rules have the fingerprint
     of an earlier run in which all its rules passed keeps that run's outcomes.
+
+    `settled` holds the fingerprints of the layers before this one, which the stages of one build
+    hand on: a build writes each layer once, and publishing reads all that it copies again. Those
+    of this layer are added.
 
     No connection of this process may be open on these files. Raises TandemError for an unknown
     stage or table, a file that cannot be opened, and a rule without an outcome.
@@ -87,7 +92,17 @@ def run_suites(
     wanted = _wanted(stage, tables)
     path = database or (settings.serving_path if stage == "export" else settings.warehouse_path)
     with reading(settings, stage, path) as connection:
-        return judge(connection, wanted, path=path, run_id=run_id, reuse=reuse)
+        # A layer's tables lie in the schema of its name, which no later stage writes.
+        before = STAGES[: STAGES.index(stage)] if stage != "export" else ()
+        known = {key: value for key, value in (settled or {}).items() if key[1] in before}
+        fingerprints = Fingerprints(connection, known)
+        outcomes = judge(
+            connection, wanted, path=path, run_id=run_id, reuse=reuse, fingerprints=fingerprints
+        )
+        if settled is not None:
+            settled.clear()
+            settled.update(fingerprints.of_schemas([*before, stage]))
+        return outcomes
 
 
 def judge(
@@ -97,13 +112,14 @@ def judge(
     path: Path,
     run_id: str,
     reuse: bool = True,
+    fingerprints: Fingerprints | None = None,
 ) -> list[Outcome]:
     """`run_suites` on an open connection, with what its own transaction has changed.
 
     `wanted` are suites of one stage, `path` is the connection's file. Raises TandemError for a
     rule without an outcome.
     """
-    fingerprints = Fingerprints(connection)
+    fingerprints = fingerprints or Fingerprints(connection)
     found = {
         suite.table: fingerprints.of_suite(suite) if fingerprints.exists(suite.table) else MISSING
         for suite in wanted

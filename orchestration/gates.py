@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from data_quality.runner import Outcome
 
 
+_SETTLED: dict[str, dict[tuple[str, str, str], str]] = {}
+"""Over there: run to the fingerprints of the layers that it has judged."""
+
+
 class GateWorker:
     """A process that judges stages, started on first use and ended with the context."""
 
@@ -96,7 +100,14 @@ def _run(
 ) -> list[Outcome]:
     from data_quality.runner import run_suites
 
-    return list(run_suites(settings, stage, run_id=run_id, database=database, tables=tables))
+    if run_id not in _SETTLED:
+        _SETTLED.clear()
+    settled = _SETTLED.setdefault(run_id, {})
+    return list(
+        run_suites(
+            settings, stage, run_id=run_id, database=database, tables=tables, settled=settled
+        )
+    )
 
 
 def _end_well() -> None:

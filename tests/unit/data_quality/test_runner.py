@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from data_quality import catalogue, duckdb_readonly, runner
-from data_quality.catalogue import CANARY, Suite
+from data_quality.catalogue import CANARY, Stage, Suite
 from data_quality.report import render
 from data_quality.runner import TABLE_MISSING, Outcome, run_suites
 from data_quality.verdicts import gate, record, require
@@ -235,6 +235,32 @@ def test_an_unchanged_table_keeps_its_verdicts(
         (one.expectation, one.observed) for one in first
     ]
     assert {one.run_id for one in second} == {"r2"}
+
+
+def test_stages_of_a_build_hand_on_the_fingerprints_of_layers_before_them(
+    warehouse: Settings,
+) -> None:
+    settled: dict[tuple[str, str, str], str] = {}
+    staged = "staging.stg_community__accounts_history"
+
+    def fingerprint(stage: Stage, table: str, handed: dict[tuple[str, str, str], str]) -> str:
+        outcomes = run_suites(warehouse, stage, run_id="r", tables=[table], settled=handed)
+        return outcomes[0].fingerprint
+
+    first = fingerprint("raw", TABLE, settled)
+    assert {key[1] for key in settled} == {"raw"}
+    with open_warehouse(warehouse) as connection:
+        connection.execute(f"create schema staging; create table {staged} as from {TABLE}")
+    handed = dict(settled)
+    before = fingerprint("staging", staged, handed)
+    assert {key[1] for key in handed} == {"raw", "staging"}
+    with open_warehouse(warehouse) as connection:
+        connection.execute(f"update {TABLE} set gender = 'm'")
+    # What was handed on is believed; a layer that is judged again is read again.
+    assert fingerprint("staging", staged, dict(settled)) == before
+    assert fingerprint("staging", staged, {}) != before
+    assert fingerprint("raw", TABLE, handed) != first
+    assert {key[1] for key in handed} == {"raw"}
 
 
 def test_a_failed_verdict_is_never_kept(warehouse: Settings) -> None:
