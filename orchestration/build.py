@@ -510,8 +510,8 @@ def _begin(build: Build) -> None:
                 # Builds are ordered by this time: with the clock set back it goes on from there.
                 now = max(now, last[0] + timedelta(microseconds=1))
             connection.execute(
-                "insert into control.builds (build_id, started_at, state) values (?, ?, 'failed')",
-                [build.build_id, now],
+                "insert into control.builds (build_id, started_at, state) "
+                f"values ({literal(build.build_id)}, {literal(now)}, 'failed')"
             )
     with open_warehouse(build.settings) as connection:
         keep_ledger(connection, build.settings.serving_path)

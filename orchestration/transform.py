@@ -31,7 +31,13 @@ _PARSED, _MODELS, _STAMP = "partial_parse.msgpack", "models.msgpack", "manifest.
 _STAMPED = ("manifest.json", _PARSED, _MODELS)
 _TESTS, _SEMANTIC = "data_tests.json", "semantic_manifest.json"
 # dbt imports its adapter with the first command, and Python models what they need when they run.
-_LOADED_LATE = ("dbt.cli.main", "dbt.adapters.duckdb", "orchestration.statistics.experiments")
+# DuckDB loads pandas to bind a parameter.
+_LOADED_LATE = (
+    "dbt.cli.main",
+    "dbt.adapters.duckdb",
+    "orchestration.statistics.experiments",
+    "pandas",
+)
 _PROJECT_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".py", ".md"}
 
 
