@@ -38,6 +38,8 @@ _BLOCK = 1 << 17
 # DuckDB holds two buffers of the longest line a thread; longer ones are read in Python.
 _READABLE_LINE = 128 << 20
 _SHAPED_LINE = 4 << 20
+# So many blanks before a closing bracket are looked behind.
+_BLANKS = 8
 BOM = b"\xef\xbb\xbf"
 
 
@@ -51,8 +53,8 @@ class Shape:
 
     `names` counts `":`, `quotes` counts `"`. In a `regular` file nothing but member names can
     account for the former once both agree with the values that were read: it has no backslash
-    and no blank before a colon. In a `tidy` file neither a comma nor a blank stands before a
-    closing bracket, so there is no trailing comma, which DuckDB forgives; regular files are tidy.
+    and no blank before a colon. In a `tidy` file no comma stands before a closing bracket and its
+    blanks, so there is none of those that DuckDB forgives; regular files are tidy.
     """
 
     names: int = 0
@@ -290,9 +292,17 @@ class _JsonLines:
 
 
 def _is_tidy(data: numpy.typing.NDArray[numpy.uint8]) -> bool:
-    closing = numpy.flatnonzero((data[1:] & 0xDF) == 93)
-    before = data[closing]
-    return not ((before == 44) | (before <= 32)).any()
+    before = numpy.flatnonzero((data[1:] & 0xDF) == 93)
+    for _ in range(1 + _BLANKS):
+        if (data[before] == 44).any():
+            return False
+        before = before[data[before] <= 32]
+        if not before.size:
+            return True
+        if not before[0]:
+            return False
+        before -= 1
+    return False
 
 
 class _CsvRecords:

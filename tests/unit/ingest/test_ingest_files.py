@@ -391,7 +391,7 @@ def test_a_trailing_comma_is_malformed_whatever_blanks_follow(
     settings: Settings, topic: str | None
 ) -> None:
     good = json.dumps(event(1, topic=topic, properties={"a": [1]}))
-    ends = [",", ", ", ",    ", ",\t\t\t\t", ",\r"]
+    ends = [",", ", ", ",    ", ",\t\t\t\t", ",\r", "," + 20 * " "]
     bad = [good[:-1] + end + "}" for end in ends] + [good[:-2] + end + "}}" for end in ends]
     bad += [good.replace("]", end + "]") for end in ends]
     put(settings, EVENTS, "a.jsonl", "\n".join([good, *bad, good.replace("e1", "e2")]).encode())
@@ -400,6 +400,23 @@ def test_a_trailing_comma_is_malformed_whatever_blanks_follow(
     assert [row[1:3] for row in rejected(settings)] == [
         (line, "malformed") for line in range(2, 2 + len(bad))
     ]
+
+
+@pytest.mark.parametrize(
+    ("line", "tidy"),
+    [
+        ('{"a": [1]}', True),
+        ('{"a": [ok ]   }', True),
+        ('{"a": "b,c ]"}', True),
+        ('{"a": "b, ]"}', False),
+        ('{"a": 1,\t}', False),
+        ('{"a": 1' + 40 * " " + "}", False),
+    ],
+)
+def test_tidy_lines(tmp_path: Path, line: str, tidy: bool) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"a": 1}}\n{line}\n', "utf-8")
+    assert scan.scan(path, "jsonl", "", 10 << 20).shape.tidy is tidy
 
 
 def test_a_comma_and_a_bracket_are_seen_between_blocks(tmp_path: Path) -> None:
