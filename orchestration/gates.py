@@ -22,10 +22,11 @@ from orchestration.errors import TandemError
 from orchestration.settings import Settings
 
 if TYPE_CHECKING:
+    from data_quality.fingerprint import TableKey
     from data_quality.runner import Outcome
 
 
-_SETTLED: dict[str, dict[tuple[str, str, str], str]] = {}
+_SETTLED: dict[str, dict[TableKey, str]] = {}
 """Over there: run to the fingerprints of the layers that it has judged."""
 
 

@@ -563,8 +563,8 @@ class Batch:
                 if entry.reason is None
                 and (entry.landed.kind == "parquet" or (entry.header and entry.scan.plain))
             ]
-            # Aside, where what DuckDB cannot read harms nothing.
-            with duckdb.connect(config={"threads": "1", "memory_limit": "512MB"}) as aside:
+            # Where what DuckDB cannot read harms nothing.
+            with _aside(self.settings.threads) as aside:
                 for _ in pool.map(lambda files: self._probe(aside, files), _alike(whole)):
                     pass
         return taken
@@ -850,7 +850,7 @@ class Batch:
                     found = self.connection.execute(query).fetchall()
             else:
                 # A connection of its own, since the warehouse's runs one query at a time.
-                with duckdb.connect(config={"threads": "1", "memory_limit": "256MB"}) as one:
+                with _aside(1) as one:
                     one.execute("set timezone = 'UTC'")
                     found = one.execute(query).fetchall()
             return [int(line) for (line,) in found]
@@ -1279,6 +1279,11 @@ class Batch:
             "delete from control.paths where path in (select path from taken_paths)"
         )
         insert_rows(self.connection, "control.paths", rows)
+
+
+def _aside(connections: int) -> duckdb.DuckDBPyConnection:
+    """A database of its own in memory, with room for so many connections at work."""
+    return duckdb.connect(config={"threads": "1", "memory_limit": f"{256 * connections}MB"})
 
 
 def _alike(entries: list[Taken]) -> list[list[Taken]]:

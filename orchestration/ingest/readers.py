@@ -167,7 +167,8 @@ def layouts(contract: LogContract, lines: Iterable[Sequence[str]]) -> list[Layou
         if (
             all(re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) for name in unknown)
             and all(folded.get(key, name) == name for key, name in more.items())
-            and len(set(names)) - len(unknown) + len(more) == len(names)
+            and len(set(names)) == len(names)
+            and len(more) == len(unknown)
             and len(folded | more) <= len(known) + _LAYOUT_UNKNOWN
         ):
             folded |= more

@@ -119,7 +119,7 @@ def _tie_break(
         f"""
         select 1 from {table} inner join contested using ({", ".join(columns)})
         group by {", ".join(columns)}, received_at
-        having count(distinct hash({fields})) > 1
+        having count(distinct row({fields})) > 1
         limit 1
         """
     ).fetchone()

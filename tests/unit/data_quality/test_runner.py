@@ -10,6 +10,7 @@ import pytest
 
 from data_quality import catalogue, duckdb_readonly, runner
 from data_quality.catalogue import CANARY, Stage, Suite
+from data_quality.fingerprint import TableKey
 from data_quality.report import render
 from data_quality.runner import TABLE_MISSING, Outcome, run_suites
 from data_quality.verdicts import gate, record, require
@@ -240,10 +241,10 @@ def test_an_unchanged_table_keeps_its_verdicts(
 def test_stages_of_a_build_hand_on_the_fingerprints_of_layers_before_them(
     warehouse: Settings,
 ) -> None:
-    settled: dict[tuple[str, str, str], str] = {}
+    settled: dict[TableKey, str] = {}
     staged = "staging.stg_community__accounts_history"
 
-    def fingerprint(stage: Stage, table: str, handed: dict[tuple[str, str, str], str]) -> str:
+    def fingerprint(stage: Stage, table: str, handed: dict[TableKey, str]) -> str:
         outcomes = run_suites(warehouse, stage, run_id="r", tables=[table], settled=handed)
         return outcomes[0].fingerprint
 
