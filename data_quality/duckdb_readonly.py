@@ -103,24 +103,29 @@ class DbapiConnection:
         """Nothing to do: the session closes the file."""
 
 
+def read(
+    connection: duckdb.DuckDBPyConnection, statement: str, parameters: Sequence[Any] = ()
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]] | None]:
+    """A statement's rows and their description. Raises ProgrammingError or OperationalError."""
+    try:
+        result = connection.execute(statement, list(parameters) or None)
+        return result.fetchall(), result.description
+    except _HARMLESS as error:
+        raise ProgrammingError(str(error).splitlines()[0]) from None
+    except duckdb.Error as error:
+        raise OperationalError(type(error).__name__) from None
+
+
 class _Session:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
-        self.statements = 0
         self._lock = threading.Lock()
 
     def fetch(
         self, statement: str, parameters: Sequence[Any]
     ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]] | None]:
         with self._lock:
-            self.statements += 1
-            try:
-                result = self.connection.execute(statement, list(parameters) or None)
-                return result.fetchall(), result.description
-            except _HARMLESS as error:
-                raise ProgrammingError(str(error).splitlines()[0]) from None
-            except duckdb.Error as error:
-                raise OperationalError(type(error).__name__) from None
+            return read(self.connection, statement, parameters)
 
 
 _SESSIONS: dict[str, _Session] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from data_quality.catalogue import STAGES, Stage, suite, suites
+from data_quality.catalogue import STAGES, Stage, Suite, suite, suites
 from data_quality.export_rules import CATALOG, WAREHOUSE, published_tables
 from data_quality.runner import Outcome, judge, run_suites
 from data_quality.verdicts import assert_publishable, record
@@ -202,9 +202,9 @@ def test_what_has_not_changed_is_not_judged_again(
     judged: list[str] = []
     original = run_suites.__globals__["_judge_one"]
 
-    def spy(source: object, suite: object, rows: int) -> object:
-        judged.append(suite.table)  # type: ignore[attr-defined]
-        return original(source, suite, rows)
+    def spy(source: object, suite: Suite, *rest: object) -> object:
+        judged.append(suite.table)
+        return original(source, suite, *rest)
 
     monkeypatch.setitem(run_suites.__globals__, "_judge_one", spy)
     second = run_suites(scratch, "marts", run_id="r2")

@@ -12,7 +12,7 @@ from data_quality import catalogue, duckdb_readonly, runner
 from data_quality.catalogue import CANARY, Stage, Suite
 from data_quality.fingerprint import TableKey
 from data_quality.report import render
-from data_quality.runner import TABLE_MISSING, Outcome, run_suites
+from data_quality.runner import TABLE_MISSING, Outcome, judge, run_suites
 from data_quality.verdicts import gate, record, require
 from orchestration.errors import GateError, TandemError
 from orchestration.settings import Settings
@@ -110,12 +110,12 @@ def test_an_open_writer_is_an_error_that_says_so(warehouse: Settings) -> None:
 def test_an_engine_that_looks_at_nothing_fails_the_stage(
     warehouse: Settings, monkeypatch: pytest.MonkeyPatch, answer: str
 ) -> None:
-    original = duckdb_readonly._Session.fetch
+    original = duckdb_readonly.read
 
-    def blind(self: Any, statement: str, parameters: Any) -> Any:
+    def blind(connection: Any, statement: str, parameters: Any = ()) -> Any:
+        rows, description = original(connection, statement, parameters)
         if "duckdb_columns()" in statement and "is_nullable" in statement:
-            return original(self, statement, parameters)
-        rows, description = original(self, statement, parameters)
+            return rows, description
         if answer == "nothing":
             return [], description
         return [tuple(0 for _ in row) for row in rows], description
@@ -133,7 +133,7 @@ def test_an_engine_that_looks_at_nothing_fails_the_stage(
 
         monkeypatch.setattr(Batch, "validate", fine)
     else:
-        monkeypatch.setattr(duckdb_readonly._Session, "fetch", blind)
+        monkeypatch.setattr(duckdb_readonly, "read", blind)
     outcomes = _run(warehouse)
     canary = outcomes[0]
     assert (canary.expectation, canary.success, canary.severity) == (CANARY, False, "critical")
@@ -283,15 +283,44 @@ def test_duckdb_is_never_asked_twice_for_a_rule(
     warehouse: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    original = duckdb_readonly._Session.fetch
+    original = duckdb_readonly.read
 
-    def listen(self: Any, statement: str, parameters: Any) -> Any:
+    def listen(connection: Any, statement: str, parameters: Any = ()) -> Any:
         asked.append(" ".join(statement.split()))
-        return original(self, statement, parameters)
+        return original(connection, statement, parameters)
 
-    monkeypatch.setattr(duckdb_readonly._Session, "fetch", listen)
+    monkeypatch.setattr(duckdb_readonly, "read", listen)
     _run(warehouse)
-    sql_rules = [statement for statement in asked if "unexpected_row_count" in statement]
+    sql_rules = [statement for statement in asked if statement.endswith("as unexpected_rows")]
     assert len(sql_rules) == len(set(sql_rules))
     written = [rule for rule in catalogue.suite("raw", TABLE).rules if rule.sql]
     assert len(sql_rules) == len(written) + 1
+
+
+def test_rules_are_judged_by_what_an_open_transaction_has_changed(warehouse: Settings) -> None:
+    suite = _suite("select 1 from {batch} where gender = 'm'")
+    with open_warehouse(warehouse) as connection:
+        connection.begin()
+        connection.execute(f"update {TABLE} set gender = 'm'")
+        ours = judge(connection, [suite], path=warehouse.warehouse_path, run_id="r")[1]
+        connection.rollback()
+        assert (ours.success, ours.observed) == (False, "1")
+        # A second connection sees what is committed.
+        with connection.cursor() as beside:
+            ours = judge(
+                connection, [suite], path=warehouse.warehouse_path, run_id="r", beside=beside
+            )[1]
+    assert (ours.success, ours.observed) == (True, "0")
+
+
+def test_a_gate_that_fails_leaves_no_count_running(
+    warehouse: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise TandemError("no")
+
+    monkeypatch.setattr(runner, "_judge_one", fail)
+    with pytest.raises(TandemError, match="no"):
+        _run(warehouse)
+    with open_warehouse(warehouse) as connection:
+        connection.execute(f"delete from {TABLE}")
