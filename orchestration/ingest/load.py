@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from threading import Lock
@@ -550,23 +551,36 @@ class Batch:
                     entry.columns = readers.parquet_columns(path)
             return entry
 
-        taken = []
+        taken: list[Taken] = []
         size = 0
-        with ThreadPoolExecutor(self.settings.threads) as pool:
-            for count, entry in enumerate(pool.map(one, self.files), start=1):
+
+        def keep(scanned: Iterable[Taken]) -> None:
+            nonlocal size
+            for entry in scanned:
                 taken.append(entry)
                 size += entry.landed.bytes
-                tell("scan", entry.landed.path, count, size)
+                tell("scan", entry.landed.path, len(taken), size)
+
+        with (
+            ThreadPoolExecutor(settings.threads) as pool,
+            # Where what DuckDB cannot read harms nothing.
+            _aside(settings.threads) as aside,
+            ThreadPoolExecutor(settings.threads) as probes,
+        ):
+            first = pool.map(one, [file for file in self.files if file.kind != "jsonl"])
+            others = pool.map(one, [file for file in self.files if file.kind == "jsonl"])
+            keep(first)
             whole = [
                 entry
                 for entry in taken
                 if entry.reason is None
                 and (entry.landed.kind == "parquet" or (entry.header and entry.scan.plain))
             ]
-            # Where what DuckDB cannot read harms nothing.
-            with _aside(self.settings.threads) as aside:
-                for _ in pool.map(lambda files: self._probe(aside, files), _alike(whole)):
-                    pass
+            # DuckDB tries these while Python goes through the lines of the others.
+            tried = probes.map(partial(self._probe, aside), _alike(whole))
+            keep(others)
+            for _ in tried:
+                pass
         return taken
 
     def _require_inside(self, path: Path, file: Landed) -> None:
