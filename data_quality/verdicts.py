@@ -8,13 +8,13 @@ or other rows than the judged ones are all the same refusal.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import duckdb
 
 from data_quality.catalogue import STAGES, Stage, suites
 from data_quality.export_rules import published_schemas
-from data_quality.fingerprint import Fingerprints
+from data_quality.fingerprint import Fingerprints, TableKey
 from data_quality.runner import TABLE_MISSING, Outcome
 from orchestration.errors import GateError, first_of
 
@@ -123,22 +123,31 @@ def gate(
     `same_rows` holds, the judged tables must still have the fingerprint that was judged; they are
     read through `judged`, by default `connection`, which holds the verdicts.
     """
-    problems, warnings = _examine(connection, run_id, stage, tables, judged, same_rows)
+    rows = Fingerprints(judged or connection) if same_rows else None
+    problems, warnings = _examine(connection, run_id, stage, tables, rows)
     _refuse(problems)
     return warnings
 
 
-def assert_publishable(connection: duckdb.DuckDBPyConnection, run_id: str) -> list[Outcome]:
+def assert_publishable(
+    connection: duckdb.DuckDBPyConnection,
+    run_id: str,
+    *,
+    known: Mapping[TableKey, str] | None = None,
+) -> list[Outcome]:
     """What warns about this run's tables; GateError unless the marts may be published.
 
     Every critical rule from raw to the marts must have passed in this run, the marts must hold
-    the judged rows, and no table of a published schema may be without a verdict.
+    the judged rows, and no table of a published schema may be without a verdict. `known` are
+    fingerprints of what this run has judged the marts by; the marts are read again in any case.
     """
+    below = {key: value for key, value in (known or {}).items() if key[1] in JUDGED_BEFORE_PUBLISH}
     problems: list[str] = []
     warnings: list[Outcome] = []
     for stage in JUDGED_BEFORE_PUBLISH:
         # What the marts were made of may have gone on since; what is copied may not.
-        found = _examine(connection, run_id, stage, None, None, stage == "marts")
+        rows = Fingerprints(connection, below) if stage == "marts" else None
+        found = _examine(connection, run_id, stage, None, rows)
         problems += found[0]
         warnings += found[1]
     marks = ", ".join("?" for _ in published_schemas())
@@ -150,8 +159,8 @@ def assert_publishable(connection: duckdb.DuckDBPyConnection, run_id: str) -> li
         """,
         list(published_schemas()),
     ).fetchall()
-    known = {suite.table for suite in suites("marts")}
-    problems += [f"marts/{name}: no rule judges it" for (name,) in present if name not in known]
+    ruled = {suite.table for suite in suites("marts")}
+    problems += [f"marts/{name}: no rule judges it" for (name,) in present if name not in ruled]
     _refuse(problems)
     return warnings
 
@@ -161,14 +170,12 @@ def _examine(
     run_id: str,
     stage: Stage,
     tables: Collection[str] | None,
-    judged: duckdb.DuckDBPyConnection | None,
-    same_rows: bool,
+    fingerprints: Fingerprints | None,
 ) -> tuple[list[str], list[Outcome]]:
     verdicts: dict[str, dict[str, Outcome]] = {}
     for outcome in load(connection, run_id):
         if outcome.stage == stage:
             verdicts.setdefault(outcome.suite, {})[outcome.expectation] = outcome
-    fingerprints = Fingerprints(judged or connection) if same_rows else None
     problems: list[str] = []
     warnings: list[Outcome] = []
     for suite in suites(stage):

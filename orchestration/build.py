@@ -390,12 +390,13 @@ def run_publish(build: Build) -> PublishReport:
             with open_warehouse(build.work) as connection:
                 post(connection, build.build_id)
 
+        below = build.gates.settled(build.build_id)
         report = publish(
             build.settings,
             build.build_id,
             tables=tables,
             rules=rules_fingerprint(),
-            judge=lambda connection: assert_publishable(connection, build.build_id),
+            judge=lambda connection: assert_publishable(connection, build.build_id, known=below),
             audit=audit,
             on_table=on_table,
         )

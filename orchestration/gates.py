@@ -70,6 +70,16 @@ class GateWorker:
             self._pool = None
             raise TandemError(f"the gate of {stage} died; is memory short?") from error
 
+    def settled(self, run_id: str) -> dict[TableKey, str]:
+        """The fingerprints of the layers that this run has judged, as far as they are at hand."""
+        if self._pool is None:
+            return {}
+        try:
+            return dict(self._submit(_settled, run_id).result())
+        except BrokenProcessPool:
+            self._pool = None
+            return {}
+
     def _submit(self, function: Any, *arguments: Any) -> Future[Any]:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(
@@ -109,6 +119,10 @@ def _run(
             settings, stage, run_id=run_id, database=database, tables=tables, settled=settled
         )
     )
+
+
+def _settled(run_id: str) -> dict[TableKey, str]:
+    return _SETTLED.get(run_id, {})
 
 
 def _end_well() -> None:

@@ -153,7 +153,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(GateWorker, "run", lambda *_, **__: [])
         patch.setattr(GateWorker, "warm_up", lambda _: None)
-        patch.setattr(verdicts, "assert_publishable", lambda connection, run_id: [])
+        patch.setattr(verdicts, "assert_publishable", lambda connection, run_id, **_: [])
         patch.setattr(verdicts, "gate", lambda connection, run_id, stage, **_: [])
         yield place
 

@@ -12,9 +12,11 @@ import pytest
 
 from data_quality.catalogue import STAGES, Stage, Suite, suite, suites
 from data_quality.export_rules import CATALOG, WAREHOUSE, published_tables
+from data_quality.fingerprint import Fingerprints
 from data_quality.runner import Outcome, judge, run_suites
 from data_quality.verdicts import assert_publishable, record
 from orchestration.errors import GateError
+from orchestration.gates import GateWorker
 from orchestration.publish.allowlist import PUBLISHED_SCHEMAS
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse, set_key
@@ -190,6 +192,38 @@ def test_publishing_needs_every_verdict_on_the_very_rows(
         connection.execute("create table users.unjudged as select 1 as one")
         with pytest.raises(GateError, match=r"marts/users\.unjudged: no rule judges it"):
             assert_publishable(connection, "r1")
+
+
+def test_publishing_believes_what_the_gates_read_and_reads_the_marts(
+    verdicts: Mapping[Stage, list[Outcome]], scratch: Settings
+) -> None:
+    outcomes = [
+        replace(outcome, run_id="r1") for stage in WAREHOUSE_STAGES for outcome in verdicts[stage]
+    ]
+    tables = ("intermediate", "int_orders"), ("revenue", "daily")
+    with open_warehouse(scratch) as connection:
+        record(connection, outcomes)
+        database = connection.execute("select current_database()").fetchall()[0][0]
+        known = {
+            (database, schema, table): Fingerprints(connection).of_table(f"{schema}.{table}")
+            for schema, table in tables
+        }
+        assert assert_publishable(connection, "r1", known=known) == []
+        connection.execute("delete from intermediate.int_orders")
+        assert assert_publishable(connection, "r1", known=known) == []
+        with pytest.raises(GateError, match="the rows or rules are not those"):
+            assert_publishable(connection, "r1")
+        connection.execute("delete from revenue.daily")
+        with pytest.raises(GateError, match=r"revenue\.daily: the rows or rules are not those"):
+            assert_publishable(connection, "r1", known=known)
+
+
+def test_a_worker_hands_on_what_it_read_in_a_run(scratch: Settings) -> None:
+    with GateWorker() as worker:
+        assert worker.settled("r1") == {}
+        worker.run(scratch, "raw", run_id="r1", tables=["raw.community__accounts"])
+        assert {schema for _, schema, _ in worker.settled("r1")} == {"raw"}
+        assert worker.settled("r2") == {}
 
 
 def test_what_has_not_changed_is_not_judged_again(
