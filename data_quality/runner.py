@@ -104,17 +104,17 @@ def run_suites(
         before = STAGES[: STAGES.index(stage)] if stage != "export" else ()
         known = {key: value for key, value in (settled or {}).items() if key[1] in before}
         fingerprints = Fingerprints(connection, known)
-        beside = connection.cursor()
-        _prepare(beside, settings, stage)
-        outcomes = judge(
-            connection,
-            wanted,
-            path=path,
-            run_id=run_id,
-            reuse=reuse,
-            fingerprints=fingerprints,
-            beside=beside,
-        )
+        with contextlib.closing(connection.cursor()) as beside:
+            _prepare(beside, settings, stage)
+            outcomes = judge(
+                connection,
+                wanted,
+                path=path,
+                run_id=run_id,
+                reuse=reuse,
+                fingerprints=fingerprints,
+                beside=beside,
+            )
         if settled is not None:
             settled.clear()
             settled.update(fingerprints.of_schemas([*before, stage]))
