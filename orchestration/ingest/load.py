@@ -522,7 +522,7 @@ class Batch:
         return list(by_log)
 
     def scan_files(self, tell: Tell) -> list[Taken]:
-        """Read every file to its end: whole or not, how many lines, which bytes."""
+        """Read every file to its end: whole or not, how many lines, which bytes; by path."""
         root = self.settings.landing_path
         settings = self.settings
 
@@ -581,7 +581,7 @@ class Batch:
             keep(others)
             for _ in tried:
                 pass
-        return taken
+        return sorted(taken, key=lambda entry: entry.landed.path)
 
     def _require_inside(self, path: Path, file: Landed) -> None:
         """Raise TandemError when a link has come in the file's place since the landing was seen."""

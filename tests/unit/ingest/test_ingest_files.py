@@ -269,6 +269,13 @@ def test_the_same_content_under_any_name_changes_nothing(settings: Settings) -> 
     assert pending(settings) == []
 
 
+def test_of_the_same_content_under_two_formats_the_first_path_counts(settings: Settings) -> None:
+    put(settings, EVENTS, "a.jsonl", b"")
+    put(settings, EVENTS, "b.csv", b"")
+    report = ingest(settings)
+    assert [file.path for file in report.files] == [f"{EVENTS}/a.jsonl"]
+
+
 def test_the_same_records_in_other_bytes_are_duplicates(settings: Settings) -> None:
     put(settings, EVENTS, "a.jsonl", as_jsonl(MANY))
     ingest(settings)
