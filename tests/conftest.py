@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -11,6 +12,9 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+# dbt, Dagster and Great Expectations hold millions of objects, which every full look for cyclic
+# garbage goes over again.
+gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(autouse=True)

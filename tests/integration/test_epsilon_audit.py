@@ -102,7 +102,8 @@ def test_half_the_noise_is_caught() -> None:
 
 
 def test_an_unbounded_person_is_caught(hundred: Outcomes) -> None:
-    assert lower_bound(noisy(103, 1.0), hundred) > 2.5
+    # About 2.85, and seldom less than 2.5: the event that proves most is a rare one.
+    assert lower_bound(noisy(103, 1.0), hundred) > 2.0
 
 
 def published(persons: int, beta: float, k: int) -> Outcomes:
