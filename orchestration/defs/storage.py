@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.pool import QueuePool
 
 
@@ -40,6 +40,28 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
     def _connect(self) -> Iterator[Connection]:
         with self._engine.connect() as connection, connection.begin():
             yield connection
+
+    def delete_events_for_run(self, conn: Connection, run_id: str) -> None:
+        """Forget a run's events, and what its checks found unless it is the last that is known.
+
+        Dagster keeps what every check ever found: a megabyte a build.
+        """
+        super().delete_events_for_run(conn, run_id)
+        conn.execute(
+            text(
+                """
+                delete from asset_check_executions
+                where run_id = :run_id and exists (
+                    select 1 from asset_check_executions as later
+                    where
+                        later.asset_key = asset_check_executions.asset_key
+                        and later.check_name = asset_check_executions.check_name
+                        and later.id > asset_check_executions.id
+                )
+                """
+            ),
+            {"run_id": run_id},
+        )
 
     def has_table(self, table_name: str) -> bool:
         """Whether the table is there; asked before every event, so it is remembered."""

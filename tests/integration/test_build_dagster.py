@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -95,6 +97,10 @@ def test_old_runs_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -
     with instance(world) as remembered:
         assert list(remembered.get_run_ids()) == [second.build_id]
         assert not remembered.all_logs(first.build_id)
+        folder = Path(remembered.root_directory)
+    with closing(sqlite3.connect(next(folder.rglob("event_log.db")))) as events:
+        checked = events.execute("select distinct run_id from asset_check_executions").fetchall()
+    assert checked == [(second.build_id,)]
 
 
 @pytest.mark.parametrize(
