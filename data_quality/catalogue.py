@@ -55,7 +55,7 @@ class Rule(_Model):
         if self.type == "unexpected_rows_expectation" and "{batch}" not in self.sql:
             raise ValueError(f"{self.meta.id}: an SQL rule reads {{batch}}")
         if re.search(r"\{batch\}\s+as\b", self.sql):
-            # Great Expectations gives it an alias already, and the rule would raise.
+            # Great Expectations by itself gives it an alias, and the rule would raise there.
             raise ValueError(
                 f"{self.meta.id}: to name {{batch}}, write (select * from {{batch}}) as"
             )

@@ -101,9 +101,9 @@ def test_half_the_noise_is_caught() -> None:
     assert lower_bound(noisy(101, 1.0, 0.5), noisy(100, 1.0, 0.5)) > 1.5
 
 
-def test_an_unbounded_person_is_caught(hundred: Outcomes) -> None:
-    # About 2.85, and seldom less than 2.5: the event that proves most is a rare one.
-    assert lower_bound(noisy(103, 1.0), hundred) > 2.0
+def test_an_unbounded_person_is_caught() -> None:
+    # About 2.85, and in few draws less than 2.5: the event that proves most is a rare one.
+    assert any(lower_bound(noisy(103, 1.0), noisy(100, 1.0)) > 2.5 for _ in range(4))
 
 
 def published(persons: int, beta: float, k: int) -> Outcomes:
