@@ -38,6 +38,9 @@ _LOADED_LATE = (
     "orchestration.statistics.experiments",
     "pandas",
 )
+# Below so many bytes of warehouse two models are made at a time: one plans while another commits,
+# and both fit into memory. With more data one query alone fills the cores.
+_SMALL_BYTES = 400 << 20
 _PROJECT_SUFFIXES = {".sql", ".yml", ".yaml", ".csv", ".py", ".md"}
 
 
@@ -172,6 +175,7 @@ class DbtSession:
                     # The manifest is written when it is parsed; a build would write it again.
                     *([] if arguments[0] == "parse" else ["--no-write-json"]),
                     *arguments,
+                    *(["--threads", "2"] if self._is_small(arguments[0]) else []),
                     "--project-dir",
                     project,
                     "--profiles-dir",
@@ -237,6 +241,11 @@ class DbtSession:
             return
         with open_warehouse(self.settings):
             yield
+
+    def _is_small(self, command: str) -> bool:
+        path = self.settings.warehouse_path
+        small = path.exists() and path.stat().st_size <= _SMALL_BYTES
+        return command == "build" and self.settings.engine == "duckdb" and small
 
     def _target(self) -> Path:
         return (self.target or self.settings.home / "dbt").absolute()

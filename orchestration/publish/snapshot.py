@@ -307,11 +307,14 @@ def _copy(connection: duckdb.DuckDBPyConnection, warehouse: str, table: MartTabl
     try:
         actual = [row[0] for row in connection.execute(f"describe {source}").fetchall()]
         check_columns(table, actual)
+        # One commit for a table and its words: each is a sync of the disk.
+        connection.begin()
         connection.execute(f"create schema if not exists snapshot.{_quote(table.schema)}")
         connection.execute(f"create table {target} as select * from {source}")
         connection.execute(f"comment on table {target} is {literal(table.description)}")
         for column, words in table.columns.items():
             connection.execute(f"comment on column {target}.{_quote(column)} is {literal(words)}")
+        connection.commit()
         row = connection.execute(f"select count(*) from {target}").fetchone()
     except duckdb.Error as error:
         raise TandemError(f"cannot copy {table.full_name}: {str(error).splitlines()[0]}") from error
@@ -354,6 +357,7 @@ def _describe(
     as_of_date: date | None,
     rules: str,
 ) -> None:
+    connection.begin()
     connection.execute(
         """
         create table snapshot.main._publish (
@@ -390,6 +394,7 @@ def _describe(
             "insert into snapshot.main._publish_tables values (?, ?, ?)",
             [[table.name, table.rows, table.fingerprint] for table in tables],
         )
+    connection.commit()
 
 
 def _write_parquet(
