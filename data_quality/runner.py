@@ -26,7 +26,7 @@ from data_quality.export_rules import WAREHOUSE
 from data_quality.fingerprint import MISSING, Fingerprints, TableKey
 from orchestration.errors import TandemError
 from orchestration.settings import Settings
-from orchestration.warehouse import duckdb_config, open_warehouse, set_key
+from orchestration.warehouse import duckdb_config, give_room, open_warehouse, set_key
 
 TABLE_MISSING = "table missing"
 RESULT_FORMAT = {"result_format": "SUMMARY", "partial_unexpected_count": 0}
@@ -215,6 +215,7 @@ def reading(settings: Settings, stage: Stage, path: Path) -> Iterator[duckdb.Duc
             duckdb.connect(str(path), read_only=True, config=dict(duckdb_config(settings)))
         ) as connection:
             _prepare(connection, settings, stage)
+            give_room(connection, settings)
             warehouse = str(settings.warehouse_path).replace("'", "''")
             connection.execute(f"attach '{warehouse}' as {WAREHOUSE} (read_only)")
             yield connection

@@ -20,6 +20,8 @@ CORE_BYTES = 2 * _GB
 SMALL_BYTES = 1_500_000_000
 """Enough for 20 M events; more, where there is no more than two cores, fills no faster."""
 LEAST_BYTES = 500_000_000
+SHARE_OF_DATA = 4
+"""A warehouse of so many bytes wants one of them in memory: 100 M events run out of 1500 MB."""
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -48,13 +50,14 @@ def usable_memory(root: Path = Path("/")) -> int:
     return memory
 
 
-def memory_limit(cores: int, memory: int) -> str:
-    """DuckDB's `memory_limit` by default, for a number of cores and bytes of memory.
+def memory_limit(cores: int, memory: int, data: int = 0) -> str:
+    """DuckDB's `memory_limit` by default, for cores, bytes of memory and bytes of warehouse.
 
-    1500 MB and 2 GB more for each core beyond two, but at most half of what Python leaves, and
-    500 MB in any case: 1500MB of 2 cores and 4 GB, 125500MB of 64 cores and 512 GB.
+    1500 MB and 2 GB more for each core beyond two, or a quarter of the warehouse where that is
+    more, but at most half of what Python leaves, and 500 MB in any case: 1500MB of 2 cores and
+    4 GB, 125500MB of 64 cores and 512 GB.
     """
-    wanted = SMALL_BYTES + max(0, cores - 2) * CORE_BYTES
+    wanted = max(SMALL_BYTES + max(0, cores - 2) * CORE_BYTES, data // SHARE_OF_DATA)
     limit = max(LEAST_BYTES, min(wanted, (memory - PYTHON_BYTES) // 2))
     return f"{limit // 1_000_000}MB"
 

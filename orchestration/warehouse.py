@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration import durable
+from orchestration import durable, machine
 from orchestration.errors import LockedError, TandemError
 from orchestration.settings import Settings
 
@@ -49,6 +49,7 @@ def open_warehouse(
         if not read_only:
             path.chmod(0o600)
         connection.execute("set timezone = 'UTC'")
+        give_room(connection, settings)
         # It would be drawn on stdout, into what `--json` prints.
         connection.execute("set enable_progress_bar = false")
         yield connection
@@ -58,6 +59,20 @@ def open_warehouse(
         raise
     finally:
         connection.close()
+
+
+def give_room(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Raise a `memory_limit` that nobody set to what the warehouse's size asks for.
+
+    Set on the open connection: the options it is opened with must not change with the file.
+    """
+    if "memory_limit" in settings.model_fields_set:
+        return
+    path = settings.warehouse_path
+    data = path.stat().st_size if path.exists() else 0
+    limit = machine.memory_limit(settings.threads, machine.usable_memory(), data)
+    if limit != settings.memory_limit:
+        connection.execute(f"set memory_limit = '{limit}'")
 
 
 def literal(value: object) -> str:

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from orchestration import machine
 from orchestration.settings import Settings
+from orchestration.warehouse import open_warehouse
+from tests.support import test_settings
 
 GB = 10**9
 
@@ -35,6 +37,43 @@ def test_memory_follows_cores_and_memory(cores: int, gigabytes: int, limit: str)
 def test_half_of_the_machine_stays_free(cores: int, memory: int) -> None:
     limit = int(machine.memory_limit(cores, memory).removesuffix("MB")) * 10**6
     assert machine.LEAST_BYTES <= limit <= memory // 2
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "data", "limit"),
+    [
+        (2, 24, 3 * GB, "1500MB"),
+        (2, 24, 12 * GB, "3000MB"),
+        (2, 4, 12 * GB, "1500MB"),
+        (8, 32, 12 * GB, "13500MB"),
+        (8, 32, 600 * GB, "15500MB"),
+    ],
+)
+def test_memory_follows_the_warehouse_where_there_is_some(
+    cores: int, gigabytes: int, data: int, limit: str
+) -> None:
+    assert machine.memory_limit(cores, gigabytes * GB, data) == limit
+
+
+def test_a_warehouse_is_given_room_unless_somebody_set_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def limit(_cores: int, _memory: int, data: int = 0) -> str:
+        return "900MB" if data else "600MB"
+
+    def used(settings: Settings) -> str:
+        with open_warehouse(settings) as first, open_warehouse(settings) as second:
+            shown = {
+                str(one.execute("select current_setting('memory_limit')").fetchone())
+                for one in (first, second)
+            }
+        return shown.pop() if len(shown) == 1 else f"{shown}"
+
+    monkeypatch.setattr(machine, "memory_limit", limit)
+    follows = test_settings(tmp_path)
+    assert follows.memory_limit == "600MB"
+    assert used(follows) == "('858.3 MiB',)"
+    assert used(test_settings(tmp_path, memory_limit="600MB")) == "('572.2 MiB',)"
 
 
 def _write(root: Path, files: dict[str, str]) -> Path:
