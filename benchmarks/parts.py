@@ -41,13 +41,14 @@ from benchmarks.platforms import (
 )
 
 # Where its throughput is known, a slow loader need not be waited for.
-DLT_ROWS_AT_MOST = 1_000_000
+DLT_ROWS_AT_MOST = 5_000_000
 DBT_AT_MOST = 1_000_000
 RIVALS_AT_MOST = 5_000_000
 COLD_ROUNDS = 5
 HISTORY_DAYS = 180
 SHORT_DAYS = 90
 DBT = "dbt, a process a model"
+RULES = "queries of the rules"
 YEAR_PERSONS = 300
 _TELEMETRY_OFF = {"DAGSTER_DISABLE_TELEMETRY": "1", "RUNTIME__DLTHUB_TELEMETRY": "false"}
 
@@ -143,6 +144,7 @@ def run_build(options: Options) -> None:
         subjects = [
             Subject("build", "tandem build", _tandem_build(options.results, size, platform)),
             Subject("build", "bare limit", _bare_build(options.results, size, platform)),
+            Subject("build", RULES, _rules(options.results, size, platform)),
         ]
         if "rivals" in options.only:
             subjects += _rivals(options, size, platform)
@@ -240,6 +242,15 @@ def facts_of(home: Path) -> dict[str, Any]:
 def _one(connection: duckdb.DuckDBPyConnection, query: str) -> int:
     row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
+
+
+def _rules(results: Results, size: str, platform: Platform) -> Callable[[int], Record]:
+    def run(number: int) -> Record:
+        done = measure(python("rules", home=built_home(results, size)))
+        values = json.loads(done.output.splitlines()[-1])
+        return record("build", RULES, size, number, platform.lines, done, 0, values)
+
+    return run
 
 
 def _bare_build(results: Results, size: str, platform: Platform) -> Callable[[int], Record]:

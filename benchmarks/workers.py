@@ -64,6 +64,13 @@ def _bare_build(given: argparse.Namespace) -> dict[str, Any]:
     return build(load_settings(home=given.home), given.landing, given.prepared)
 
 
+def _rules(given: argparse.Namespace) -> dict[str, Any]:
+    from benchmarks.bare import judge
+    from orchestration.settings import load_settings
+
+    return judge(load_settings(home=given.home))
+
+
 def _prepare(given: argparse.Namespace) -> dict[str, Any]:
     from benchmarks.bare import prepare
 
@@ -122,6 +129,7 @@ _WORKS = {
     "load": _load,
     "bare-load": _bare_load,
     "bare-build": _bare_build,
+    "rules": _rules,
     "prepare": _prepare,
     "dlt-rows": _dlt_rows,
     "dlt-arrow": _dlt_arrow,

@@ -10,6 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from benchmarks.bare import judge as rules_alone
 from data_quality.catalogue import STAGES, Stage, Suite, suite, suites
 from data_quality.export_rules import CATALOG, WAREHOUSE, published_tables
 from data_quality.fingerprint import Fingerprints
@@ -65,6 +66,16 @@ def publication(
 def scratch(good: Settings, tmp_path: Path) -> Settings:
     shutil.copy(good.warehouse_path, tmp_path / good.warehouse_path.name)
     return test_settings(tmp_path)
+
+
+def test_the_benchmark_runs_the_rules_of_a_good_warehouse(
+    good: Settings, scratch: Settings
+) -> None:
+    assert tuple(rules_alone(good)) == WAREHOUSE_STAGES
+    with open_warehouse(scratch) as connection:
+        connection.execute("insert into dim.persons from dim.persons limit 1")
+    with pytest.raises(ValueError, match=r"^dim\.persons: key_unique is broken by 1 rows$"):
+        rules_alone(scratch)
 
 
 def _failed(outcomes: list[Outcome]) -> set[str]:
