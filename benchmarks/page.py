@@ -303,7 +303,7 @@ def _bars(measured: Measured) -> str:
         ),
     ]
     body = table(["bar", "measured", "met"], [row.row() for row in rows])
-    return f"## Bars\n\n{body}"
+    return f"## Bars\n\nOne that names no size is judged at the largest.\n\n{body}"
 
 
 def _tiny(measured: Measured) -> dict[str, float]:
