@@ -13,7 +13,7 @@ from dbt.adapters.duckdb.plugins import BasePlugin
 from duckdb import DuckDBPyConnection
 
 from orchestration.settings import Settings, load_settings
-from orchestration.warehouse import duckdb_config, set_key
+from orchestration.warehouse import duckdb_config, give_room, set_key
 
 
 class Plugin(BasePlugin):
@@ -36,4 +36,5 @@ class Plugin(BasePlugin):
     def configure_cursor(self, cursor: DuckDBPyConnection) -> None:
         """Set what a DuckDB cursor does not inherit from its connection."""
         cursor.execute("set timezone = 'UTC'")
+        give_room(cursor, self.settings)
         set_key(cursor, self.settings)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestration import machine
+from orchestration.dbt_plugin import Plugin
 from orchestration.settings import Settings
-from orchestration.warehouse import open_warehouse
+from orchestration.warehouse import duckdb_config, open_warehouse
 from tests.support import test_settings
 
 GB = 10**9
@@ -61,19 +63,27 @@ def test_a_warehouse_is_given_room_unless_somebody_set_it(
     def limit(_cores: int, _memory: int, data: int = 0) -> str:
         return "900MB" if data else "600MB"
 
-    def used(settings: Settings) -> str:
+    def used(settings: Settings) -> set[str]:
         with open_warehouse(settings) as first, open_warehouse(settings) as second:
-            shown = {
-                str(one.execute("select current_setting('memory_limit')").fetchone())
-                for one in (first, second)
-            }
-        return shown.pop() if len(shown) == 1 else f"{shown}"
+            return {_limit_of(first), _limit_of(second)}
 
     monkeypatch.setattr(machine, "memory_limit", limit)
     follows = test_settings(tmp_path)
     assert follows.memory_limit == "600MB"
-    assert used(follows) == "('858.3 MiB',)"
-    assert used(test_settings(tmp_path, memory_limit="600MB")) == "('572.2 MiB',)"
+    assert used(follows) == {"858.3 MiB"}
+    assert used(test_settings(tmp_path, memory_limit="600MB")) == {"572.2 MiB"}
+    # As `dbt build` opens it in dbt_project/.
+    plugin = Plugin.__new__(Plugin)
+    plugin.settings = follows
+    with duckdb.connect(follows.warehouse_path, config=dict(duckdb_config(follows))) as alone:
+        assert _limit_of(alone) == "572.2 MiB"
+        plugin.configure_cursor(alone)
+        assert _limit_of(alone) == "858.3 MiB"
+
+
+def _limit_of(connection: duckdb.DuckDBPyConnection) -> str:
+    row = connection.execute("select current_setting('memory_limit')").fetchone()
+    return str(row[0]) if row else ""
 
 
 def _write(root: Path, files: dict[str, str]) -> Path:
