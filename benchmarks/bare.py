@@ -2,7 +2,6 @@
 
 The typed load of the landing files into the tables of `raw`, and the same compiled SQL of all
 models in order. Nothing is checked, quarantined, deduplicated, recorded, tested or published.
-Apart from it, what the queries of the gates' rules take by themselves.
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from typing import Any
 import duckdb
 from jinja2 import Environment
 
-from data_quality.catalogue import STAGES, suites
-from data_quality.runner import reading
 from orchestration.contracts import LogContract, contracts
 from orchestration.ingest.tables import create_tables, raw_columns
 from orchestration.plan import DBT_PROJECT, make_plan, write_plan
@@ -147,30 +144,6 @@ def build(settings: Settings, landing: Path, prepared: Path) -> dict[str, float]
                 code = f"select node as id_key, component as component_key from {found}"
             connection.execute(f"create or replace {model.kind} {model.relation} as {code}")
     return {"load": loaded - started, "models": time.perf_counter() - loaded}
-
-
-def judge(settings: Settings) -> dict[str, float]:
-    """Seconds of the SQL rules of each stage but the export, on a warehouse that is built.
-
-    One after the other on one connection a stage, without Great Expectations. Raises ValueError
-    for a critical rule that rows break: then they are not the queries of a build that passed.
-    """
-    seconds: dict[str, float] = {}
-    for stage in STAGES:
-        if stage == "export":
-            continue
-        started = time.perf_counter()
-        with reading(settings, stage, settings.warehouse_path) as connection:
-            for suite in suites(stage):
-                for rule in suite.rules:
-                    if not rule.sql:
-                        continue
-                    query = rule.sql.format(batch=suite.table)
-                    row = connection.execute(f"select count(*) from ({query})").fetchone()
-                    if row and row[0] and rule.severity == "critical":
-                        raise ValueError(f"{suite.table}: {rule.id} is broken by {row[0]} rows")
-        seconds[stage] = time.perf_counter() - started
-    return seconds
 
 
 class _Returned(Exception):  # noqa: N818

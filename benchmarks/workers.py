@@ -65,7 +65,7 @@ def _bare_build(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _rules(given: argparse.Namespace) -> dict[str, Any]:
-    from benchmarks.bare import judge
+    from benchmarks.rules import judge
     from orchestration.settings import load_settings
 
     return judge(load_settings(home=given.home))

@@ -243,9 +243,10 @@ class DbtSession:
             yield
 
     def _is_small(self, command: str) -> bool:
-        path = self.settings.warehouse_path
-        small = path.exists() and path.stat().st_size <= _SMALL_BYTES
-        return command == "build" and self.settings.engine == "duckdb" and small
+        if command != "build" or self.settings.engine != "duckdb":
+            return False
+        # It is open by now, so it is there.
+        return self.settings.warehouse_path.stat().st_size <= _SMALL_BYTES
 
     def _target(self) -> Path:
         return (self.target or self.settings.home / "dbt").absolute()

@@ -132,9 +132,7 @@ def test_the_page_says_what_was_met_and_what_was_not_run(tmp_path: Path) -> None
         *_rounds("build", "bare limit", "20M", (100, 100, 100)),
         *_rounds("build", "queries of the rules", "20M", (40, 50, 60)),
         *_rounds("load", "tandem ingest", "1M", (10, 10, 10)),
-        *_rounds("load", "dlt, dictionaries", "1M", (80, 90, 200)),
-        *_rounds("load", "tandem ingest", "5M", (20,)),
-        *_rounds("load", "dlt, dictionaries", "5M", (300,)),
+        *_rounds("load", "dlt, dictionaries", "1M", (90, 100, 200)),
         *_rounds("cold", "tandem --help", "", (0.3, 0.4, 0.6, 0.5, 0.4)),
         *(
             _record("year", "day", "120 days", day, 10 if day < 100 else 13)
@@ -143,7 +141,9 @@ def test_the_page_says_what_was_met_and_what_was_not_run(tmp_path: Path) -> None
     ]
     page = write_page(records, tmp_path).read_text("utf-8")
     assert "| full build / bare limit at 20M ≤ 1.25 | 1.30 at 20M | **no** |" in page
-    assert "(dictionaries) ≥ 10 × | 9.00 × at 1M, 15.00 × at 5M | yes |" in page
+    assert (
+        "| load: times the throughput of dlt (dictionaries) ≥ 10 × | 10.00 × at 1M | yes |" in page
+    )
     assert "| peak memory at 20M ≤ 4 GB | 1.00 GB at 20M | yes |" in page
     assert "| tandem --help ≤ 0.5 s | 0.40 s | yes |" in page
     assert "wall time ≤ 1.15 | 1.30 at 120 days | **no** |" in page
@@ -153,6 +153,17 @@ def test_the_page_says_what_was_met_and_what_was_not_run(tmp_path: Path) -> None
     assert "5M ≥ 5 × | not run | – |" in page
     drawn = {path.name for path in (tmp_path / "images" / "benchmarks").iterdir()}
     assert drawn == {"build.svg", "load.svg", "year-size.svg", "year-time.svg"}
+
+
+def test_a_bar_without_a_size_shows_all_and_is_judged_at_the_largest(tmp_path: Path) -> None:
+    records = [
+        *_rounds("load", "tandem ingest", "1M", (10, 10, 10)),
+        *_rounds("load", "dlt, dictionaries", "1M", (110, 110, 110)),
+        *_rounds("load", "tandem ingest", "5M", (20,)),
+        *_rounds("load", "dlt, dictionaries", "5M", (180,)),
+    ]
+    page = write_page(records, tmp_path).read_text("utf-8")
+    assert "(dictionaries) ≥ 10 × | 11.00 × at 1M, 9.00 × at 5M | **no** |" in page
 
 
 def test_sizes_are_numbers_of_events() -> None:

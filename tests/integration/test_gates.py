@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from benchmarks.bare import judge as rules_alone
+from benchmarks.rules import judge as rules_alone
 from data_quality.catalogue import STAGES, Stage, Suite, suite, suites
 from data_quality.export_rules import CATALOG, WAREHOUSE, published_tables
 from data_quality.fingerprint import Fingerprints

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 
 from orchestration import transform
-from orchestration.settings import Settings
 from orchestration.transform import DbtSession
 from tests.support import test_settings
 
@@ -54,6 +53,5 @@ def test_two_models_at_a_time_only_while_the_warehouse_is_small(
 
 def test_spark_keeps_the_threads_of_its_profile(tmp_path: Path, told: list[list[str]]) -> None:
     """There the scheduler shares out what there is."""
-    settings: Settings = test_settings(tmp_path, engine="spark")
-    DbtSession(settings).invoke(["build", "--select", "some"])
+    DbtSession(test_settings(tmp_path, engine="spark")).invoke(["build", "--select", "some"])
     assert threads(told) == []
