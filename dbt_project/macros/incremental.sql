@@ -3,10 +3,12 @@
     A model with this strategy holds rows by business date (meta.date_column, by default
     activity_date). An incremental run deletes the dirty dates of `int_dirty_dates` and inserts
     what the model's query gives for them, in one transaction: a dirty date without rows ends
-    empty. Where a row of date D reads input of the dates D - n … D, set meta.window_before_days
-    to n; where it reads D … D + n, set meta.window_after_days to n. -#}
+    empty. meta.logs names the logs that the query reads, itself or through other models: dates
+    that only other logs touch stay as they are; without it every log counts. Where a row of date
+    D reads input of the dates D - n … D, set meta.window_before_days to n; where it reads
+    D … D + n, set meta.window_after_days to n. -#}
 
-{#- The dirty dates as `{'everything': bool, 'dates': [text]}`; widened when told.
+{#- The model's dirty dates as `{'everything': bool, 'dates': [text]}`; widened when told.
     `control.parameters.full_refresh` makes everything dirty. -#}
 {% macro _dirty_dates(before=0, after=0) -%}
     {%- set everything = run_query(
@@ -14,10 +16,13 @@
     ).columns[0].values()[0] -%}
     {%- set dates = [] -%}
     {%- if not everything -%}
+        {%- set logs = config.get('meta', {}).get('logs', []) -%}
         {%- set found = run_query(
             'select distinct cast(cast(activity_date + offsets.days as date) as string) as day'
             ~ ' from ' ~ ref('int_dirty_dates')
-            ~ ' cross join (' ~ _day_offsets(before, after) ~ ') as offsets order by day'
+            ~ ' cross join (' ~ _day_offsets(before, after) ~ ') as offsets'
+            ~ (" where log in ('" ~ logs | join("', '") ~ "')" if logs else '')
+            ~ ' order by day'
         ) -%}
         {%- for day in found.columns[0].values() -%}{%- do dates.append(day) -%}{%- endfor -%}
     {%- endif -%}

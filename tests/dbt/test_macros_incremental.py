@@ -52,6 +52,7 @@ from {{ source('control', 'facts') }}
 where {{ on_dirty_dates('cast(occurred_at + interval 8 hour as date)') }}
 group by cast(occurred_at + interval 8 hour as date)
 """
+OF_TWO_LOGS = PLAIN.replace("'date_column': 'day'", "'date_column': 'day', 'logs': ['a/b', 'a/c']")
 MODELS = {
     "sources.yml": """
 version: 2
@@ -60,9 +61,10 @@ sources:
     schema: control
     tables: [{name: facts}, {name: parameters}, {name: touched}]
 """,
-    "int_dirty_dates.sql": "select distinct activity_date from {{ source('control', 'touched') }}",
+    "int_dirty_dates.sql": "select distinct * from {{ source('control', 'touched') }}",
     "windowed.sql": WINDOWED,
     "plain.sql": PLAIN,
+    "of_two_logs.sql": OF_TWO_LOGS,
 }
 START = datetime.fromisoformat("2026-01-30T12:00:00")
 
@@ -76,7 +78,9 @@ class Facts:
             connection.execute("create schema control")
             connection.execute("create table control.facts (id bigint, occurred_at timestamp)")
             connection.execute("create table control.parameters (full_refresh boolean)")
-            connection.execute("create table control.touched (activity_date date)")
+            connection.execute(
+                "create table control.touched (activity_date date, log varchar default 'a/b')"
+            )
             connection.execute("insert into control.parameters values (false)")
 
     def change(self, draw: random.Random) -> None:
@@ -91,7 +95,7 @@ class Facts:
     @staticmethod
     def _put(connection: duckdb.DuckDBPyConnection, number: int, moment: datetime | None) -> None:
         connection.execute(
-            "insert into control.touched select cast(occurred_at + interval 8 hour as date) "
+            "insert into control.touched (activity_date) select cast(occurred_at + interval 8 hour as date) "
             "from control.facts where id = ?",
             [number],
         )
@@ -99,7 +103,8 @@ class Facts:
         if moment is not None:
             connection.execute("insert into control.facts values (?, ?)", [number, moment])
             connection.execute(
-                "insert into control.touched values (cast(? + interval 8 hour as date))", [moment]
+                "insert into control.touched (activity_date) values (cast(? + interval 8 hour as date))",
+                [moment],
             )
 
     def set_full_refresh(self, value: bool) -> None:
@@ -154,7 +159,7 @@ def test_a_date_that_lost_all_its_rows_is_emptied(world: tuple[Scratch, Facts]):
     scratch.run(["run"])
     with open_warehouse(facts.settings) as connection:
         connection.execute("delete from control.facts where id = 1")
-        connection.execute("insert into control.touched values ('2026-02-01')")
+        connection.execute("insert into control.touched (activity_date) values ('2026-02-01')")
     scratch.run(["run"])
     assert _found(facts.settings) == _expected(facts.settings)
     assert date(2026, 2, 1) not in _found(facts.settings)[1]
@@ -167,9 +172,28 @@ def test_only_dirty_dates_are_written(world: tuple[Scratch, Facts]):
     scratch.run(["run"])
     with open_warehouse(facts.settings) as connection:
         connection.execute("update scratch.plain set events = 99")
-        connection.execute("insert into control.touched values ('2026-02-10')")
+        connection.execute("insert into control.touched (activity_date) values ('2026-02-10')")
     scratch.run(["run"])
     assert _found(facts.settings)[1] == {date(2026, 2, 1): 99, date(2026, 2, 10): 1}
+
+
+def test_dates_that_other_logs_touch_are_left(world: tuple[Scratch, Facts]):
+    scratch, facts = world
+    with open_warehouse(facts.settings) as connection:
+        connection.execute("insert into control.facts values (1, '2026-02-01'), (2, '2026-02-10')")
+    scratch.run(["run"])
+    with open_warehouse(facts.settings) as connection:
+        connection.execute("update scratch.of_two_logs set events = 99")
+        connection.execute("update scratch.plain set events = 99")
+        connection.execute(
+            "insert into control.touched values ('2026-02-10', 'a/c'), ('2026-02-01', 'a/d')"
+        )
+    scratch.run(["run"])
+    assert dict(query(facts.settings, "select day, events from scratch.of_two_logs")) == {
+        date(2026, 2, 1): 99,
+        date(2026, 2, 10): 1,
+    }
+    assert _found(facts.settings)[1] == {date(2026, 2, 1): 1, date(2026, 2, 10): 1}
 
 
 @pytest.mark.parametrize("by", ["parameter", "flag"])

@@ -126,7 +126,9 @@ def test_incremental_facts_are_those_of_the_records(
         if session.manifest is None:
             session.parse()
         session.invoke(["run", "--select", "+int_identity_days"])
-        dirty = query(settings, "select count(*) from intermediate.int_dirty_dates")[0][0]
+        dirty = query(
+            settings, "select count(distinct activity_date) from intermediate.int_dirty_dates"
+        )[0][0]
         days = query(
             settings, "select count(distinct activity_date) from intermediate.int_identity_days"
         )

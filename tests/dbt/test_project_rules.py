@@ -253,3 +253,29 @@ def test_rebuilt_models_have_their_date_column(manifest: Any):
             column = (node.config.meta or {}).get("date_column", "activity_date")
             assert column in node.columns, node.name
             assert any(name.endswith(".int_dirty_dates") for name in node.depends_on.nodes)
+
+
+def test_rebuilt_models_name_every_log_that_they_read(manifest: Any):
+    """A log left out would leave its late records out; one too many rebuilds dates for nothing."""
+    (dirty,) = (node for node in _models(manifest) if node.name == "int_dirty_dates")
+    dated = set(re.findall(r"'(\w+/\w+)'", dirty.raw_code))
+    staged = {
+        name: contract.log
+        for contract in contracts().values()
+        for name in (f"stg_{contract.table}", f"stg_{contract.table}_history")
+    }
+
+    def logs_of(node: Any) -> set[str]:
+        if node.name in staged:
+            return {staged[node.name]} & dated
+        parents = [manifest.nodes[name] for name in node.depends_on.nodes if name in manifest.nodes]
+        return {log for parent in parents if parent is not dirty for log in logs_of(parent)}
+
+    rebuilt = [
+        node
+        for node in _models(manifest)
+        if node.config.get("incremental_strategy") == "rebuild_dates"
+    ]
+    assert len(rebuilt) >= 8
+    for node in rebuilt:
+        assert set(node.config.meta["logs"]) == logs_of(node), node.name

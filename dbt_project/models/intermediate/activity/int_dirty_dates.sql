@@ -1,17 +1,17 @@
 {%- set timed_logs = [
-    ('community__events', 'occurred_at'),
-    ('group__memberships', 'occurred_at'),
-    ('group__messages', 'occurred_at'),
-    ('group__deliveries', 'occurred_at'),
-    ('group__consults', 'occurred_at'),
-    ('group__attendance', 'occurred_at'),
-    ('operations__campaign_events', 'occurred_at'),
-    ('operations__exposures', 'occurred_at'),
-    ('operations__assistant_requests', 'occurred_at'),
-    ('commerce__orders', 'paid_at'),
-    ('commerce__refunds', 'refunded_at'),
-    ('commerce__subscriptions', 'occurred_at'),
-    ('commerce__identity_links', 'occurred_at'),
+    ('community/events', 'occurred_at'),
+    ('group/memberships', 'occurred_at'),
+    ('group/messages', 'occurred_at'),
+    ('group/deliveries', 'occurred_at'),
+    ('group/consults', 'occurred_at'),
+    ('group/attendance', 'occurred_at'),
+    ('operations/campaign_events', 'occurred_at'),
+    ('operations/exposures', 'occurred_at'),
+    ('operations/assistant_requests', 'occurred_at'),
+    ('commerce/orders', 'paid_at'),
+    ('commerce/refunds', 'refunded_at'),
+    ('commerce/subscriptions', 'occurred_at'),
+    ('commerce/identity_links', 'occurred_at'),
 ] -%}
 
 with
@@ -28,6 +28,7 @@ parameters as (
 replaced as (
 
     select
+        log,
         occurred_at,
         batch_id
     from {{ source('control', 'replaced') }}
@@ -66,19 +67,25 @@ changed_contents as (
 touched_times as (
 
     {% for log, time in timed_logs %}
-        select new_rows.{{ time }} as touched_at
-        from {{ ref('stg_' ~ log) }} as new_rows
+        select
+            '{{ log }}' as log,
+            new_rows.{{ time }} as touched_at
+        from {{ ref('stg_' ~ log | replace('/', '__')) }} as new_rows
         cross join parameters
         where new_rows.batch_id > parameters.watermark_batch_id
         union all
     {% endfor %}
-    select replaced.occurred_at as touched_at
+    select
+        replaced.log,
+        replaced.occurred_at as touched_at
     from replaced
     cross join parameters
     where replaced.batch_id > parameters.watermark_batch_id
     union all
     -- A new state may move the publication, so the dates of all states are touched.
-    select contents.published_at as touched_at
+    select
+        'community/contents' as log,
+        contents.published_at as touched_at
     from contents
     inner join changed_contents
         on
@@ -89,14 +96,23 @@ touched_times as (
 
 touched_dates as (
 
-    select {{ local_date('touched_times.touched_at', 'parameters.timezone') }} as activity_date
+    select
+        touched_times.log,
+        {{ local_date('touched_times.touched_at', 'parameters.timezone') }} as activity_date
     from touched_times
     cross join parameters
     where touched_times.touched_at is not null
-    union all
-    select activity_date from window_dates
+    {%- for log in ['community/contents'] + timed_logs | map('first') | list %}
+        union all
+        select
+            '{{ log }}' as log,
+            activity_date
+        from window_dates
+    {%- endfor %}
 
 )
 
-select distinct activity_date
+select distinct
+    activity_date,
+    log
 from touched_dates

@@ -1,9 +1,15 @@
-{{
-    config(
-        materialized='incremental',
-        incremental_strategy='rebuild_dates',
-    )
-}}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='rebuild_dates',
+    meta={'logs': [
+        'community/events',
+        'community/contents',
+        'group/messages',
+        'group/attendance',
+        'group/consults',
+        'group/deliveries',
+    ]},
+) }}
 
 with
 

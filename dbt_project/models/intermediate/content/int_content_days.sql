@@ -1,7 +1,7 @@
 {{ config(
     materialized='incremental',
     incremental_strategy='rebuild_dates',
-    meta={'window_after_days': 1},
+    meta={'logs': ['community/events'], 'window_after_days': 1},
 ) }}
 
 with

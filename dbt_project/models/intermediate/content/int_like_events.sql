@@ -1,4 +1,8 @@
-{{ config(materialized='incremental', incremental_strategy='rebuild_dates') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='rebuild_dates',
+    meta={'logs': ['community/events']},
+) }}
 
 with
 

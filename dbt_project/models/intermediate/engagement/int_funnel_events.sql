@@ -1,4 +1,18 @@
-{{ config(materialized='incremental', incremental_strategy='rebuild_dates') }}
+{{ config(
+    materialized='incremental',
+    incremental_strategy='rebuild_dates',
+    meta={'logs': [
+        'community/events',
+        'community/contents',
+        'group/memberships',
+        'group/messages',
+        'group/attendance',
+        'group/consults',
+        'group/deliveries',
+        'operations/campaign_events',
+        'commerce/orders',
+    ]},
+) }}
 
 with
 
