@@ -167,7 +167,10 @@ def write_plan(
     That is `control.parameters`, a table for each setting that is a list, and
     `control.window_dates`.
     """
+    least, greatest = utc_offsets(connection, settings.timezone)
     values = settings.mart_settings() | {
+        "utc_offset_least": least,
+        "utc_offset_greatest": greatest,
         "as_of_date": plan.as_of_date,
         "previous_as_of_date": plan.previous_as_of_date,
         "watermark_batch_id": plan.watermark_batch_id,
@@ -192,6 +195,27 @@ def write_plan(
     for day in sorted(set(window_dates)):
         connection.execute("insert into control.window_dates values (?)", [day])
     connection.commit()
+
+
+def utc_offsets(connection: duckdb.DuckDBPyConnection, timezone: str) -> tuple[int, int]:
+    """The least and greatest of a zone's offsets from UTC, in seconds, of 2000 to 2100.
+
+    As DuckDB knows the zone. No offset was in force for less than a day.
+    """
+    row = connection.execute(
+        f"""
+        select min(difference) // 1000000, max(difference) // 1000000
+        from (
+            select epoch_us(timezone({literal(timezone)}, make_timestamptz(moment))) - moment as difference
+            from range(
+                epoch_us(timestamp '2000-01-01'), epoch_us(timestamp '2100-01-01'), 86400000000
+            ) as days (moment)
+        )
+        """
+    ).fetchone()
+    if row is None:
+        raise AssertionError("an aggregate gave no row")
+    return row[0], row[1]
 
 
 def _replace_list(

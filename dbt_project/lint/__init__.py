@@ -1,6 +1,7 @@
 """What sqlfluff's plain Jinja lacks to render the project: stand-ins for dbt's context.
 
-A dispatched macro renders as a call of a function of its name, which is all that style needs.
+A dispatched macro renders as a call of a function of its name, which is all that style needs; one
+that stands where no function may, as nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ execute = False
 flags = SimpleNamespace(WHICH="compile")
 
 
+_NO_FUNCTIONS = {"not_materialized"}
+
+
 def _dispatch(name: str) -> Callable[..., str]:
+    if name in _NO_FUNCTIONS:
+        return lambda: ""
     return lambda *arguments: f"{name}({', '.join(str(value) for value in arguments)})"
 
 

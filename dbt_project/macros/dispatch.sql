@@ -1,16 +1,48 @@
 {#- Everything that differs between engines stands in this file, behind adapter.dispatch, so that
     no model knows which one runs it: default__ is DuckDB, spark__ is Spark. -#}
 
-{% macro local_date(ts, timezone) -%}
-    {{ return(adapter.dispatch('local_date')(ts, timezone)) }}
+{#- The business date of a UTC time. `parameters` is the alias of `control.parameters`, or of a
+    relation with its timezone, utc_offset_least and utc_offset_greatest. -#}
+{% macro local_date(ts, parameters) -%}
+    {{ return(adapter.dispatch('local_date')(ts, parameters)) }}
 {%- endmacro %}
 
-{% macro default__local_date(ts, timezone) -%}
-    cast(timezone({{ timezone }}, timezone('UTC', {{ ts }})) as date)
+{#- Where the zone's least and greatest offsets since 2000 give one date, so does every offset
+    between them. Asking the calendar of the zone takes six times as long. -#}
+{% macro default__local_date(ts, parameters) -%}
+    {%- set early -%}
+        cast({{ ts }} + to_seconds({{ parameters }}.utc_offset_least) as date)
+    {%- endset -%}
+    {%- set late -%}
+        cast({{ ts }} + to_seconds({{ parameters }}.utc_offset_greatest) as date)
+    {%- endset -%}
+    case
+        when {{ early }} = {{ late }} and {{ ts }} >= timestamp '2000-01-01' then {{ early }}
+        else cast({{ _wall_clock(ts, parameters) }} as date)
+    end
 {%- endmacro %}
 
-{% macro spark__local_date(ts, timezone) -%}
-    cast(from_utc_timestamp({{ ts }}, {{ timezone }}) as date)
+{#- A UTC time on the zone's clocks. The plain way from a timestamp to an instant, timezone('UTC',
+    …), asks the calendar too. -#}
+{% macro _wall_clock(ts, parameters) -%}
+    timezone({{ parameters }}.timezone, make_timestamptz(epoch_us({{ ts }})))
+{%- endmacro %}
+
+{% macro spark__local_date(ts, parameters) -%}
+    cast(from_utc_timestamp({{ ts }}, {{ parameters }}.timezone) as date)
+{%- endmacro %}
+
+{#- Stands before the bracket of a CTE that several others read, to have it planned into each of
+    them: DuckDB would write its rows down first, Spark never does. -#}
+{% macro not_materialized() -%}
+    {{ return(adapter.dispatch('not_materialized')()) }}
+{%- endmacro %}
+
+{% macro default__not_materialized() -%}
+    not materialized
+{%- endmacro %}
+
+{% macro spark__not_materialized() -%}
 {%- endmacro %}
 
 {% macro sha256_hex(text) -%}
@@ -255,17 +287,23 @@
     ) }} as bigint)
 {%- endmacro %}
 
-{% macro local_hour(ts, timezone) -%}
-    {{ return(adapter.dispatch('local_hour')(ts, timezone)) }}
+{% macro local_hour(ts, parameters) -%}
+    {{ return(adapter.dispatch('local_hour')(ts, parameters)) }}
 {%- endmacro %}
 
-{#- The hour 0 … 23 of the local wall clock, a bigint. -#}
-{% macro default__local_hour(ts, timezone) -%}
-    extract(hour from timezone({{ timezone }}, timezone('UTC', {{ ts }})))
+{#- The hour 0 … 23 of the local wall clock, a bigint; `parameters` as for `local_date`. -#}
+{% macro default__local_hour(ts, parameters) -%}
+    extract(hour from case
+        when
+            {{ parameters }}.utc_offset_least = {{ parameters }}.utc_offset_greatest
+            and {{ ts }} >= timestamp '2000-01-01'
+            then {{ ts }} + to_seconds({{ parameters }}.utc_offset_least)
+        else {{ _wall_clock(ts, parameters) }}
+    end)
 {%- endmacro %}
 
-{% macro spark__local_hour(ts, timezone) -%}
-    cast(extract(hour from from_utc_timestamp({{ ts }}, {{ timezone }})) as bigint)
+{% macro spark__local_hour(ts, parameters) -%}
+    cast(extract(hour from from_utc_timestamp({{ ts }}, {{ parameters }}.timezone)) as bigint)
 {%- endmacro %}
 
 {% macro five_minute_start(ts) -%}

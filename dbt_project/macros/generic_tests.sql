@@ -39,19 +39,17 @@ where
 {%- set partner_columns = to_columns or columns %}
 select 1 as broken
 from {{ model }} as child
-left join (
-    select distinct {{ partner_columns | join(', ') }}
-    from {{ to }}
-) as parent
-    on
-        {% for column in columns -%}
-        {{ 'and ' if not loop.first }}child.{{ column }} = parent.{{ partner_columns[loop.index0] }}
-        {% endfor %}
 where
-    parent.{{ partner_columns[0] }} is null
     {% for column in columns -%}
-    and child.{{ column }} is not null
-    {% endfor %}
+    child.{{ column }} is not null and
+    {% endfor -%}
+    not exists (
+        select 1 from {{ to }} as parent
+        where
+            {% for column in columns -%}
+            {{ 'and ' if not loop.first }}parent.{{ partner_columns[loop.index0] }} = child.{{ column }}
+            {% endfor %}
+    )
 {% endtest %}
 
 {#- Both relations have the same number of rows. -#}

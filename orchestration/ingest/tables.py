@@ -128,6 +128,8 @@ def parameter_columns() -> dict[str, str]:
         if get_origin(field.annotation) is not tuple
     }
     return columns | {
+        "utc_offset_least": "bigint",
+        "utc_offset_greatest": "bigint",
         "as_of_date": "date",
         "previous_as_of_date": "date",
         "watermark_batch_id": "bigint",

@@ -95,15 +95,16 @@ class Facts:
     @staticmethod
     def _put(connection: duckdb.DuckDBPyConnection, number: int, moment: datetime | None) -> None:
         connection.execute(
-            "insert into control.touched (activity_date) select cast(occurred_at + interval 8 hour as date) "
-            "from control.facts where id = ?",
+            "insert into control.touched (activity_date) "
+            "select cast(occurred_at + interval 8 hour as date) from control.facts where id = ?",
             [number],
         )
         connection.execute("delete from control.facts where id = ?", [number])
         if moment is not None:
             connection.execute("insert into control.facts values (?, ?)", [number, moment])
             connection.execute(
-                "insert into control.touched (activity_date) values (cast(? + interval 8 hour as date))",
+                "insert into control.touched (activity_date) "
+                "values (cast(? + interval 8 hour as date))",
                 [moment],
             )
 

@@ -1,7 +1,8 @@
-"""The two macros that carry exactness, held against plain Python on random input."""
+"""The macros that carry exactness, held against plain Python on random input."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from fractions import Fraction
 
 import duckdb
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestration.contracts import contracts
-from orchestration.plan import DBT_PROJECT
+from orchestration.plan import DBT_PROJECT, utc_offsets
 from tests.reference.world import half_away
 
 CONNECTION = duckdb.connect()
@@ -115,3 +116,46 @@ def test_union_logs_knows_every_log_as_its_contract_says() -> None:
         f"{log} {contract.table} {contract.key} {contract.time} {contract.kind == 'entity'}"
         for log, contract in contracts().items()
     ]
+
+
+# One offset, one hour of summer, half an hour of it, a day that never was, offsets of quarters.
+ZONES = st.sampled_from(
+    [
+        *("UTC", "Asia/Shanghai", "Asia/Kathmandu", "America/New_York", "Europe/London"),
+        *("Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca", "America/St_Johns"),
+    ]
+)
+MOMENTS = st.datetimes(datetime(1986, 1, 1), datetime(2037, 1, 1)) | st.builds(  # noqa: DTZ001
+    # Around midnight and the hours at which clocks are put forward and back.
+    lambda day, minutes: datetime.fromtimestamp(day * 86_400 + minutes * 60, UTC).replace(
+        tzinfo=None
+    ),
+    st.integers(10_957, 24_471),
+    st.integers(-61, 61) | st.integers(9 * 60, 18 * 60),
+)
+ON_ZONE = "from (select ?::timestamp as ts) as moments, (select ? as timezone,"
+ON_ZONE += " ?::bigint as utc_offset_least, ?::bigint as utc_offset_greatest) as zone"
+LOCAL = ", ".join(
+    _render("dispatch", f"{macro}('moments.ts', 'zone')")
+    for macro in ("default__local_date", "default__local_hour")
+)
+
+
+@given(MOMENTS, ZONES)
+@settings(max_examples=1000, deadline=None)
+def test_local_dates_and_hours_are_those_of_the_zone(moment: datetime, name: str) -> None:
+    # By DuckDB's own calendar: Python's may be of another year's time zone rules.
+    expected = CONNECTION.execute(
+        "select cast(clock as date), extract(hour from clock)"
+        " from (select timezone(?, timezone('UTC', ?::timestamp)) as clock)",
+        [name, moment],
+    ).fetchone()
+    offsets = utc_offsets(CONNECTION, name)
+    for bounds in (offsets, (None, None)):
+        found = CONNECTION.execute(f"select {LOCAL} {ON_ZONE}", [moment, name, *bounds]).fetchone()
+        assert found == expected, bounds
+
+
+def test_a_moment_that_is_not_known_has_no_date() -> None:
+    found = CONNECTION.execute(f"select {LOCAL} {ON_ZONE}", [None, "UTC", 0, 0]).fetchone()
+    assert found == (None, None)

@@ -33,7 +33,7 @@ pytestmark = [
 ]
 REAL_MACROS = plan.DBT_PROJECT / "macros"
 PORTABLE = """
-select distinct {{ local_date('events.occurred_at', 'parameters.timezone') }} as activity_date
+select distinct {{ local_date('events.occurred_at', 'parameters') }} as activity_date
 from {{ ref('stg_community__events') }} as events
 cross join {{ source('control', 'parameters') }} as parameters
 where events.batch_id > parameters.watermark_batch_id

@@ -4,7 +4,11 @@ with
 
 parameters as (
 
-    select timezone from {{ source('control', 'parameters') }}
+    select
+        timezone,
+        utc_offset_least,
+        utc_offset_greatest
+    from {{ source('control', 'parameters') }}
 
 ),
 
@@ -174,7 +178,7 @@ select
     active_events.log,
     active_events.event_id,
     active_events.occurred_at,
-    {{ local_date('active_events.occurred_at', 'parameters.timezone') }} as activity_date,
+    {{ local_date('active_events.occurred_at', 'parameters') }} as activity_date,
     active_events.id_kind,
     active_events.id,
     active_events.action,

@@ -23,6 +23,8 @@ parameters as (
 
     select
         timezone,
+        utc_offset_least,
+        utc_offset_greatest,
         as_of_date
     from {{ source('control', 'parameters') }}
 
@@ -47,8 +49,8 @@ bounds as (
 log_dates as (
 
     select
-        {{ local_date('bounds.first_at', 'parameters.timezone') }} as first_date,
-        {{ local_date('bounds.last_at', 'parameters.timezone') }} as last_date
+        {{ local_date('bounds.first_at', 'parameters') }} as first_date,
+        {{ local_date('bounds.last_at', 'parameters') }} as last_date
     from bounds
     cross join parameters
     union all

@@ -20,6 +20,8 @@ parameters as (
 
     select
         timezone,
+        utc_offset_least,
+        utc_offset_greatest,
         watermark_batch_id
     from {{ source('control', 'parameters') }}
 
@@ -98,7 +100,7 @@ touched_dates as (
 
     select
         touched_times.log,
-        {{ local_date('touched_times.touched_at', 'parameters.timezone') }} as activity_date
+        {{ local_date('touched_times.touched_at', 'parameters') }} as activity_date
     from touched_times
     cross join parameters
     where touched_times.touched_at is not null

@@ -19,7 +19,9 @@ parameters as (
 
     select
         as_of_date,
-        timezone
+        timezone,
+        utc_offset_least,
+        utc_offset_greatest
     from {{ source('control', 'parameters') }}
 
 ),
@@ -170,7 +172,7 @@ select
     case
         when registrations.first_registered_at is not null then cast(greatest(
             {{ days_between(
-                local_date('registrations.first_registered_at', 'parameters.timezone'),
+                local_date('registrations.first_registered_at', 'parameters'),
                 'parameters.as_of_date'
             ) }},
             0

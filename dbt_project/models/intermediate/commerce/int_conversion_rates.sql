@@ -33,7 +33,7 @@ wanted as (
 
     select
         paid.currency,
-        {{ local_date('paid.moment', 'parameters.timezone') }} as on_date
+        {{ local_date('paid.moment', 'parameters') }} as on_date
     from paid
     cross join parameters
     union distinct

@@ -15,7 +15,7 @@ orders as (
         orders.currency,
         orders.amount_minor,
         orders.paid_at,
-        {{ local_date('orders.paid_at', 'parameters.timezone') }} as paid_date
+        {{ local_date('orders.paid_at', 'parameters') }} as paid_date
     from {{ ref('stg_commerce__orders') }} as orders
     cross join {{ source('control', 'parameters') }} as parameters
 

@@ -12,7 +12,7 @@ orders as (
         orders.source,
         orders.order_id,
         orders.currency,
-        {{ local_date('orders.paid_at', 'parameters.timezone') }} as paid_date
+        {{ local_date('orders.paid_at', 'parameters') }} as paid_date
     from {{ ref('stg_commerce__orders') }} as orders
     cross join parameters
 
@@ -23,7 +23,7 @@ select
     refunds.refund_id,
     refunds.order_id,
     refunds.refunded_at,
-    {{ local_date('refunds.refunded_at', 'parameters.timezone') }} as refunded_date,
+    {{ local_date('refunds.refunded_at', 'parameters') }} as refunded_date,
     orders.currency,
     refunds.amount_minor,
     {{ reporting_minor('refunds.amount_minor', 'rates.numerator', 'rates.denominator') }}

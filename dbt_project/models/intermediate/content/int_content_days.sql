@@ -12,7 +12,7 @@ parameters as (
 
 ),
 
-dated_events as (
+dated_events as {{ not_materialized() }} (
 
     select
         events.source,
@@ -22,13 +22,13 @@ dated_events as (
         events.event_type,
         events.occurred_at,
         events.node_id is null and events.event_type <> 'impression' as is_nodeless_active,
-        {{ local_date('events.occurred_at', 'parameters.timezone') }} as activity_date
+        {{ local_date('events.occurred_at', 'parameters') }} as activity_date
     from {{ ref('stg_community__events') }} as events
     cross join parameters
     where
         events.content_id is not null
         and {{ on_dirty_dates(
-            local_date('events.occurred_at', 'parameters.timezone'), 'events.occurred_at'
+            local_date('events.occurred_at', 'parameters'), 'events.occurred_at'
         ) }}
 
 ),
@@ -76,8 +76,7 @@ counted as (
         account_id,
         content_id,
         event_type,
-        is_nodeless_active,
-        0 as credited
+        is_nodeless_active
     from dated_events
     union all
     select
@@ -86,8 +85,7 @@ counted as (
         account_id,
         content_id,
         'credit' as event_type,
-        false as is_nodeless_active,
-        1 as credited
+        false as is_nodeless_active
     from credited_impressions
 
 )
@@ -99,7 +97,7 @@ select
     content_id,
     count(*) filter (where event_type = 'impression') as impressions,
     count(*) filter (where event_type = 'click') as clicks,
-    cast(sum(credited) as bigint) as clicks_credited,
+    count(*) filter (where event_type = 'credit') as clicks_credited,
     count(*) filter (where event_type = 'read') as reads,
     count(*) filter (where event_type = 'comment') as comments,
     count(*) filter (where event_type = 'share') as shares,

@@ -27,7 +27,7 @@ dated_events as (
         events.event_id,
         events.event_type,
         events.occurred_at,
-        {{ local_date('events.occurred_at', 'parameters.timezone') }} as activity_date
+        {{ local_date('events.occurred_at', 'parameters') }} as activity_date
     from {{ ref('stg_community__events') }} as events
     inner join redo_pairs
         on

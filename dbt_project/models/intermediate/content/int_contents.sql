@@ -46,7 +46,7 @@ select
     contents.node_id,
     contents.kind,
     contents.published_at,
-    {{ local_date('contents.published_at', 'parameters.timezone') }} as published_date,
+    {{ local_date('contents.published_at', 'parameters') }} as published_date,
     contents.parent_content_id,
     threads.root_question_id,
     contents.title,
@@ -54,7 +54,7 @@ select
     {{ origin('contents.origin_declared', 'contents.origin_label') }} as origin,
     contents.is_paid,
     contents.deleted_at,
-    {{ local_date('contents.deleted_at', 'parameters.timezone') }} as deleted_date
+    {{ local_date('contents.deleted_at', 'parameters') }} as deleted_date
 from contents
 cross join {{ source('control', 'parameters') }} as parameters
 inner join {{ ref('int_identities') }} as identities

@@ -13,7 +13,7 @@ parameters as (
 )
 
 select
-    {{ local_date('events.occurred_at', 'parameters.timezone') }} as activity_date,
+    {{ local_date('events.occurred_at', 'parameters') }} as activity_date,
     events.source,
     events.event_id,
     events.account_id,
@@ -26,5 +26,5 @@ where
     events.event_type in ('like', 'unlike')
     and events.content_id is not null
     and {{ on_dirty_dates(
-        local_date('events.occurred_at', 'parameters.timezone'), 'events.occurred_at'
+        local_date('events.occurred_at', 'parameters'), 'events.occurred_at'
     ) }}

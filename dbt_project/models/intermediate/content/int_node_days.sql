@@ -18,14 +18,14 @@ dated_events as (
         events.source,
         events.account_id,
         events.node_id,
-        {{ local_date('events.occurred_at', 'parameters.timezone') }} as activity_date
+        {{ local_date('events.occurred_at', 'parameters') }} as activity_date
     from {{ ref('stg_community__events') }} as events
     cross join parameters
     where
         events.node_id is not null
         and events.event_type <> 'impression'
         and {{ on_dirty_dates(
-            local_date('events.occurred_at', 'parameters.timezone'), 'events.occurred_at'
+            local_date('events.occurred_at', 'parameters'), 'events.occurred_at'
         ) }}
 
 )

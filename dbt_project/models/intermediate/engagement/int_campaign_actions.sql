@@ -35,7 +35,7 @@ dated_events as (
 
     select
         events.*,
-        {{ local_date('events.occurred_at', 'parameters.timezone') }} as occurred_date
+        {{ local_date('events.occurred_at', 'parameters') }} as occurred_date
     from events
     cross join parameters
 

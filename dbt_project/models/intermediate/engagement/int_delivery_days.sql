@@ -15,7 +15,7 @@ parameters as (
 dated_deliveries as (
 
     select
-        {{ local_date('deliveries.occurred_at', 'parameters.timezone') }} as activity_date,
+        {{ local_date('deliveries.occurred_at', 'parameters') }} as activity_date,
         deliveries.source,
         deliveries.broadcast_id,
         deliveries.group_id,
@@ -25,7 +25,7 @@ dated_deliveries as (
     from {{ ref('stg_group__deliveries') }} as deliveries
     cross join parameters
     where {{ on_dirty_dates(
-        local_date('deliveries.occurred_at', 'parameters.timezone'), 'deliveries.occurred_at'
+        local_date('deliveries.occurred_at', 'parameters'), 'deliveries.occurred_at'
     ) }}
 
 )

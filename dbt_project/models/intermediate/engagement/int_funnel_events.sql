@@ -119,7 +119,7 @@ events as (
 dated_events as (
 
     select
-        {{ local_date('events.occurred_at', 'parameters.timezone') }} as activity_date,
+        {{ local_date('events.occurred_at', 'parameters') }} as activity_date,
         events.source,
         events.id_kind,
         events.id,
@@ -130,7 +130,7 @@ dated_events as (
     inner join wanted on events.event_kind = wanted.event_kind
     cross join parameters
     where {{ on_dirty_dates(
-        local_date('events.occurred_at', 'parameters.timezone'), 'events.occurred_at'
+        local_date('events.occurred_at', 'parameters'), 'events.occurred_at'
     ) }}
 
 )

@@ -50,7 +50,7 @@ entered as (
         steps.window_days,
         first_events.person_id,
         first_events.occurred_at as entered_at,
-        {{ local_date('first_events.occurred_at', 'parameters.timezone') }} as entry_date
+        {{ local_date('first_events.occurred_at', 'parameters') }} as entry_date
     from first_events
     inner join steps on first_events.event_kind = steps.event_kind
     cross join parameters

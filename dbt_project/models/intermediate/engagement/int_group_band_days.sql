@@ -15,9 +15,9 @@ parameters as (
 dated_messages as (
 
     select
-        {{ local_date('messages.occurred_at', 'parameters.timezone') }} as activity_date,
+        {{ local_date('messages.occurred_at', 'parameters') }} as activity_date,
         {{ hour_band(
-            local_hour('messages.occurred_at', 'parameters.timezone'), 'parameters'
+            local_hour('messages.occurred_at', 'parameters'), 'parameters'
         ) }} as hour_band,
         messages.source,
         messages.group_id,
@@ -28,7 +28,7 @@ dated_messages as (
     where
         messages.kind <> 'system'
         and {{ on_dirty_dates(
-            local_date('messages.occurred_at', 'parameters.timezone'), 'messages.occurred_at'
+            local_date('messages.occurred_at', 'parameters'), 'messages.occurred_at'
         ) }}
 
 )

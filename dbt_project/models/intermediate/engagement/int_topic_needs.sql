@@ -69,7 +69,7 @@ counted_needs as (
         needs.topic,
         needs.needed_at,
         needs.supply_scope,
-        {{ local_date('needs.needed_at', 'parameters.timezone') }} as need_date
+        {{ local_date('needs.needed_at', 'parameters') }} as need_date
     from needs
     cross join parameters
     inner join identities

@@ -32,7 +32,7 @@ exposed_accounts as (
 
 ),
 
-events as (
+events as {{ not_materialized() }} (
 
     select
         events.source,

@@ -1,5 +1,11 @@
 with
 
+parameters as (
+
+    select * from {{ source('control', 'parameters') }}
+
+),
+
 experiments as (
 
     select
@@ -7,10 +13,9 @@ experiments as (
         experiments.experiment_id,
         experiments.unit,
         experiments.ends_at,
-        {{ local_midnight('parameters.as_of_date + 1', 'parameters.timezone') }} as known_until,
-        parameters.timezone
+        {{ local_midnight('parameters.as_of_date + 1', 'parameters.timezone') }} as known_until
     from {{ ref('stg_operations__experiments') }} as experiments
-    cross join {{ source('control', 'parameters') }} as parameters
+    cross join parameters
 
 ),
 
@@ -24,7 +29,6 @@ exposures as (
         exposures.unit_id,
         exposures.occurred_at,
         experiments.unit,
-        experiments.timezone,
         least(coalesce(experiments.ends_at, experiments.known_until), experiments.known_until)
             as measured_until
     from {{ ref('stg_operations__exposures') }} as exposures
@@ -58,14 +62,15 @@ units as (
 )
 
 select
-    source,
-    experiment_id,
-    event_id,
-    unit as unit_kind,
-    counted_id as unit_id,
-    variant,
-    occurred_at,
-    {{ local_date('occurred_at', 'timezone') }} as exposed_date,
-    measured_until,
-    occurred_at >= measured_until as is_late
+    units.source,
+    units.experiment_id,
+    units.event_id,
+    units.unit as unit_kind,
+    units.counted_id as unit_id,
+    units.variant,
+    units.occurred_at,
+    {{ local_date('units.occurred_at', 'parameters') }} as exposed_date,
+    units.measured_until,
+    units.occurred_at >= units.measured_until as is_late
 from units
+cross join parameters

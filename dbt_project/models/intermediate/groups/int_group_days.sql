@@ -22,11 +22,11 @@ dated_messages as (
         messages.occurred_at,
         messages.kind,
         {{ origin('messages.origin_declared') }} as origin,
-        {{ local_date('messages.occurred_at', 'parameters.timezone') }} as activity_date
+        {{ local_date('messages.occurred_at', 'parameters') }} as activity_date
     from {{ ref('stg_group__messages') }} as messages
     cross join parameters
     where {{ on_dirty_dates(
-        local_date('messages.occurred_at', 'parameters.timezone'), 'messages.occurred_at'
+        local_date('messages.occurred_at', 'parameters'), 'messages.occurred_at'
     ) }}
 
 ),

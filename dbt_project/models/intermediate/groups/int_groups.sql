@@ -12,6 +12,17 @@ parameters as (
 
 ),
 
+first_moves as (
+
+    select
+        source,
+        group_id,
+        min(occurred_at) as occurred_at
+    from {{ ref('stg_group__memberships') }}
+    group by source, group_id
+
+),
+
 sightings as (
 
     select
@@ -22,17 +33,16 @@ sightings as (
     group by source, group_id
     union all
     select
-        memberships.source,
-        memberships.group_id,
-        {{ local_date('min(memberships.occurred_at)', 'min(parameters.timezone)') }} as first_date
-    from {{ ref('stg_group__memberships') }} as memberships
+        first_moves.source,
+        first_moves.group_id,
+        {{ local_date('first_moves.occurred_at', 'parameters') }} as first_date
+    from first_moves
     cross join parameters
-    group by memberships.source, memberships.group_id
     union all
     select
         groups.source,
         groups.group_id,
-        {{ local_date('groups.created_at', 'parameters.timezone') }} as first_date
+        {{ local_date('groups.created_at', 'parameters') }} as first_date
     from groups
     cross join parameters
 
@@ -66,7 +76,7 @@ select
         when groups.closed_at is null then parameters.as_of_date
         else least(
             parameters.as_of_date,
-            {{ local_date('groups.closed_at', 'parameters.timezone') }}
+            {{ local_date('groups.closed_at', 'parameters') }}
         )
     end as last_date,
     coalesce({{ json_list_contains('groups.observes', "'delivered'") }}, true)

@@ -149,7 +149,7 @@ select
     neighbours.person_id,
     neighbours.changed_at,
     neighbours.change_id,
-    {{ local_date('neighbours.changed_at', 'parameters.timezone') }} as changed_date,
+    {{ local_date('neighbours.changed_at', 'parameters') }} as changed_date,
     neighbours.kind,
     cast(case when neighbours.kind = 'leave' then -1 else 1 end as bigint) as delta
 from neighbours

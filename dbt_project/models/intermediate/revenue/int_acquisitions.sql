@@ -122,7 +122,7 @@ dated as (
 
     select
         acquisitions.*,
-        {{ local_date('acquisitions.acquired_at', 'parameters.timezone') }} as acquired_date,
+        {{ local_date('acquisitions.acquired_at', 'parameters') }} as acquired_date,
         {{ micros_between(
             'acquisitions.acquired_at',
             local_midnight('parameters.as_of_date + 1', 'parameters.timezone')

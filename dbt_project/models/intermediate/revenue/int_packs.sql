@@ -51,7 +51,7 @@ seen as (
     cross join parameters
     where
         memberships.pack_id is not null
-        and {{ local_date('memberships.occurred_at', 'parameters.timezone') }}
+        and {{ local_date('memberships.occurred_at', 'parameters') }}
         <= parameters.as_of_date
 
 ),

@@ -13,7 +13,7 @@ subscriptions as (
         coalesce(subscriptions.account_id, subscriptions.member_id) as payer_id,
         case when subscriptions.account_id is null then 'member' else 'account' end
             as payer_id_kind,
-        {{ local_date('subscriptions.occurred_at', 'parameters.timezone') }} as occurred_date
+        {{ local_date('subscriptions.occurred_at', 'parameters') }} as occurred_date
     from {{ ref('stg_commerce__subscriptions') }} as subscriptions
     cross join parameters
     where

@@ -18,8 +18,8 @@ select
     campaigns.name,
     campaigns.kind,
     campaigns.starts_at,
-    {{ local_date('campaigns.starts_at', 'parameters.timezone') }} as start_date,
+    {{ local_date('campaigns.starts_at', 'parameters') }} as start_date,
     campaigns.ends_at,
-    {{ local_date('campaigns.ends_at', 'parameters.timezone') }} as end_date
+    {{ local_date('campaigns.ends_at', 'parameters') }} as end_date
 from campaigns
 cross join parameters

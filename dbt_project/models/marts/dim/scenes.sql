@@ -18,7 +18,7 @@ select
     scenes.group_id,
     scenes.kind,
     scenes.starts_at,
-    {{ local_date('scenes.starts_at', 'parameters.timezone') }} as start_date,
+    {{ local_date('scenes.starts_at', 'parameters') }} as start_date,
     scenes.ends_at,
     scenes.campaign_id,
     case when not identities.is_erased then identities.person_id end as kol_person_id

@@ -23,7 +23,7 @@ requests as (
         end as answered_ms,
         coalesce(requests.account_id, requests.member_id) as id,
         case when requests.account_id is null then 'member' else 'account' end as id_kind,
-        {{ local_date('requests.occurred_at', 'parameters.timezone') }} as date
+        {{ local_date('requests.occurred_at', 'parameters') }} as date
     from {{ ref('stg_operations__assistant_requests') }} as requests
     cross join parameters
 

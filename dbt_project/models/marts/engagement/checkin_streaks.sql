@@ -18,7 +18,7 @@ community_checkins as (
     select
         events.source,
         events.account_id,
-        {{ local_date('events.occurred_at', 'parameters.timezone') }} as checkin_date
+        {{ local_date('events.occurred_at', 'parameters') }} as checkin_date
     from {{ ref('stg_community__events') }} as events
     cross join parameters
     where events.event_type = 'checkin'

@@ -4,6 +4,8 @@ parameters as (
 
     select
         timezone,
+        utc_offset_least,
+        utc_offset_greatest,
         as_of_date,
         {{ local_midnight('as_of_date + 1', 'timezone') }} as ends_at
     from {{ source('control', 'parameters') }}
@@ -141,7 +143,7 @@ clocks as (
 timed as (
 
     select
-        {{ local_date('clocks.asked_at', 'parameters.timezone') }} as date,
+        {{ local_date('clocks.asked_at', 'parameters') }} as date,
         clocks.responder,
         clocks.micros,
         cast(clocks.micros as double) / 1000000 as seconds,

@@ -21,7 +21,7 @@ events as (
         events.event_id,
         events.event_type,
         events.occurred_at,
-        {{ local_date('events.occurred_at', 'parameters.timezone') }} as date
+        {{ local_date('events.occurred_at', 'parameters') }} as date
     from {{ ref('stg_community__events') }} as events
     cross join parameters
     inner join identities

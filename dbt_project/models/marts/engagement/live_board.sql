@@ -15,6 +15,8 @@ parameters as (
 
     select
         timezone,
+        utc_offset_least,
+        utc_offset_greatest,
         as_of_date,
         batch_id
     from {{ source('control', 'parameters') }}
@@ -345,7 +347,7 @@ select
     totals.orders,
     totals.five_minute_start + interval '5' minute = board.ends_at
     or coalesce(
-        {{ local_date('totals.five_minute_start', 'parameters.timezone') }}
+        {{ local_date('totals.five_minute_start', 'parameters') }}
         > parameters.as_of_date,
         true
     )

@@ -18,7 +18,7 @@ refunds as (
         refunds.source,
         refunds.order_id,
         refunds.refunded_at,
-        {{ local_date('refunds.refunded_at', 'parameters.timezone') }} as refunded_date
+        {{ local_date('refunds.refunded_at', 'parameters') }} as refunded_date
     from {{ ref('stg_commerce__refunds') }} as refunds
     cross join parameters
 
@@ -32,7 +32,7 @@ periods as (
         subscriptions.action,
         subscriptions.period_start,
         subscriptions.period_end,
-        {{ local_date('subscriptions.occurred_at', 'parameters.timezone') }} as occurred_date,
+        {{ local_date('subscriptions.occurred_at', 'parameters') }} as occurred_date,
         max(case
             when subscriptions.period_start < subscriptions.period_end
                 then subscriptions.period_end

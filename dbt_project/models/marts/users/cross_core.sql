@@ -26,7 +26,7 @@ dated_joins as (
     select
         first_joins.person_id,
         first_joins.joined_at,
-        {{ local_date('first_joins.joined_at', 'parameters.timezone') }} as joined_date
+        {{ local_date('first_joins.joined_at', 'parameters') }} as joined_date
     from first_joins
     inner join {{ ref('int_persons') }} as persons
         on first_joins.person_id = persons.person_id
