@@ -204,12 +204,12 @@ def utc_offsets(connection: duckdb.DuckDBPyConnection, timezone: str) -> tuple[i
     """
     row = connection.execute(
         f"""
-        select min(difference) // 1000000, max(difference) // 1000000
+        select min(local - utc) // 1000000, max(local - utc) // 1000000
         from (
-            select epoch_us(timezone({literal(timezone)}, make_timestamptz(moment))) - moment as difference
+            select utc, epoch_us(timezone({literal(timezone)}, make_timestamptz(utc))) as local
             from range(
                 epoch_us(timestamp '2000-01-01'), epoch_us(timestamp '2100-01-01'), 86400000000
-            ) as days (moment)
+            ) as days (utc)
         )
         """
     ).fetchone()

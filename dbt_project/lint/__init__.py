@@ -20,7 +20,12 @@ _NO_FUNCTIONS = {"not_materialized"}
 def _dispatch(name: str) -> Callable[..., str]:
     if name in _NO_FUNCTIONS:
         return lambda: ""
-    return lambda *arguments: f"{name}({', '.join(str(value) for value in arguments)})"
+    return lambda *arguments: f"{name}({', '.join(_shown(value) for value in arguments)})"
+
+
+def _shown(argument: object) -> str:
+    # A macro reads columns of the alias that it is given, which style would take for unused.
+    return "parameters.timezone" if argument == "parameters" else str(argument)
 
 
 adapter = SimpleNamespace(dispatch=_dispatch, quote=lambda name: f'"{name}"')
