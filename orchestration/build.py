@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from orchestration import durable
 from orchestration.engines.tables import drop_unread, have_folders, read_from_spark
-from orchestration.errors import GateError, TandemError, first_of
+from orchestration.errors import GateError, TandemError, first_line, first_of
 from orchestration.ingest.tables import HISTORY_TABLES, create_tables
 from orchestration.land.store import move_in, rebuild_root, tidy
 from orchestration.lock import build_lock
@@ -171,10 +171,11 @@ def open_build(
             finally:
                 if build.spark is not None:
                     build.spark.close()
-                _finish(build)
-                _drop_unread(build)
-                if build.outcomes and build.state != "published":
-                    run_report(build)
+                with _first_error_first(build):
+                    _finish(build)
+                    _drop_unread(build)
+                    if build.outcomes and build.state != "published":
+                        run_report(build)
 
 
 def run_build(
@@ -479,7 +480,7 @@ def run_stage(
         summary = str(error)
         raise
     except (OSError, duckdb.Error) as error:
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
+        text = first_line(error)
         build.error = TandemError(f"{name}: {text}")
         summary = text
         raise build.error from error
@@ -521,6 +522,20 @@ def _begin(build: Build) -> None:
     if build.work is not build.settings:
         with open_warehouse(build.work) as connection:
             bring_ledger(connection, build.settings.warehouse_path)
+
+
+@contextmanager
+def _first_error_first(build: Build) -> Iterator[None]:
+    """On a disk that is full the last words of a build fail too; what stopped it is told.
+
+    Its row says `failed` since it began.
+    """
+    try:
+        yield
+    except (TandemError, OSError, duckdb.Error) as error:
+        if build.error is None:
+            reason = first_line(error)
+            raise TandemError(f"how the build ended could not be kept: {reason}") from error
 
 
 def _finish(build: Build) -> None:

@@ -37,3 +37,8 @@ def first_of(texts: Sequence[str], most: int, joint: str = "; ", last: str = " a
     """The first texts, and how many more there are."""
     more = f"{last} {len(texts) - most} more" if len(texts) > most else ""
     return joint.join(texts[:most]) + more
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

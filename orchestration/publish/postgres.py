@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from pydantic import ValidationError
 
-from orchestration.errors import GateError, LockedError, SettingsError, TandemError
+from orchestration.errors import GateError, LockedError, SettingsError, TandemError, first_line
 from orchestration.publish.allowlist import PUBLISHED_SCHEMAS
 from orchestration.settings import PostgresTarget, Settings
 from orchestration.warehouse import literal
@@ -298,7 +298,7 @@ def _safe(error: Exception) -> str:
 
 def _reason(error: Exception) -> str:
     """The server's first line. It names tables and columns; the values stand in its details."""
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text = first_line(error)
     state = getattr(error, "sqlstate", None)
     return f"{text} ({state})" if state else text
 

@@ -8,10 +8,11 @@ import signal
 from datetime import date
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from orchestration import build as build_module
-from orchestration.build import nothing_new, run_build
+from orchestration.build import nothing_new, open_build, run_build
 from orchestration.errors import GateError, LockedError, TandemError
 from orchestration.lock import build_lock, lock_holder
 from orchestration.plan import make_plan
@@ -212,3 +213,20 @@ def test_attempts_with_other_settings_make_everything_stale(world: World) -> Non
         run_build(other)
     with open_warehouse(world.settings) as connection:
         assert make_plan(connection, world.settings).full_refresh
+
+
+def test_what_stopped_a_build_is_told_where_its_end_cannot_be_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(_: object) -> None:
+        raise duckdb.IOException("no space left")
+
+    monkeypatch.setattr(build_module, "_finish", full_disk)
+    with pytest.raises(TandemError, match="the first"), open_build(world.settings):
+        raise TandemError("the first")
+    with (
+        pytest.raises(TandemError, match="how the build ended could not be kept: no space left"),
+        open_build(world.settings),
+    ):
+        pass
+    assert states(world) == ["failed", "failed"]
