@@ -24,7 +24,7 @@ import duckdb
 from data_quality.catalogue import CANARY, STAGES, Rule, Stage, Suite, suites
 from data_quality.export_rules import WAREHOUSE
 from data_quality.fingerprint import MISSING, Fingerprints, TableKey
-from orchestration.errors import TandemError
+from orchestration.errors import TandemError, first_line
 from orchestration.settings import Settings
 from orchestration.warehouse import duckdb_config, give_room, open_warehouse, set_key
 
@@ -220,7 +220,7 @@ def reading(settings: Settings, stage: Stage, path: Path) -> Iterator[duckdb.Duc
             connection.execute(f"attach '{warehouse}' as {WAREHOUSE} (read_only)")
             yield connection
     except (duckdb.ConnectionException, duckdb.IOException, duckdb.BinderException) as error:
-        raise TandemError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+        raise TandemError(f"cannot read {path}: {first_line(error)}") from error
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, stage: Stage) -> None:

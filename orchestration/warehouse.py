@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from orchestration import durable, machine
-from orchestration.errors import LockedError, TandemError
+from orchestration.errors import LockedError, TandemError, first_line
 from orchestration.settings import Settings
 
 
@@ -156,9 +156,9 @@ def _cannot_read(path: Path, error: duckdb.Error) -> TandemError:
     those come back from.
     """
     if not _is_damage(error):
-        return TandemError(f"cannot open {path}: {_first_line(error)}")
+        return TandemError(f"cannot open {path}: {first_line(error)}")
     return TandemError(
-        f"{path} is damaged ({_first_line(error)}). Put a backup back; or move it and its .wal "
+        f"{path} is damaged ({first_line(error)}). Put a backup back; or move it and its .wal "
         "away and run `tandem build --full-refresh`, which takes everything from the landing zone "
         'again (docs/operations.md, "A damaged file")'
     )
@@ -167,7 +167,3 @@ def _cannot_read(path: Path, error: duckdb.Error) -> TandemError:
 def _holder(message: str) -> str:
     found = re.search(r"held in (.+?) \(PID (\d+)\)", message)
     return f"process {found[2]} ({found[1]})" if found else "another process"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]

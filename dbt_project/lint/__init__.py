@@ -12,8 +12,6 @@ from typing import Any
 
 execute = False
 flags = SimpleNamespace(WHICH="compile")
-
-
 _NO_FUNCTIONS = {"not_materialized"}
 
 

@@ -16,7 +16,7 @@ from orchestration.audience.features import FEATURES, JOINED, PERSONS, WEEKS, Fe
 from orchestration.audience.interface import PackSpec, Recode
 from orchestration.audience.recode import column_list, quoted, recoded, segment_sql
 from orchestration.contracts import contracts
-from orchestration.errors import TandemError
+from orchestration.errors import TandemError, first_line
 from orchestration.settings import Settings
 from orchestration.warehouse import duckdb_config, literal
 
@@ -56,7 +56,7 @@ def attached(connection: duckdb.DuckDBPyConnection, settings: Settings) -> Itera
     except duckdb.CatalogException as error:
         raise TandemError(
             "the warehouse lacks what packs are made of: run `tandem build` first "
-            f"({str(error).splitlines()[0]})"
+            f"({first_line(error)})"
         ) from error
     finally:
         connection.execute("detach warehouse")

@@ -18,7 +18,7 @@ from orchestration.audience.manifest import NAME as MANIFEST
 from orchestration.audience.manifest import read_manifest, spec_of
 from orchestration.audience.recode import column_list, quoted, recoded, segment_sql
 from orchestration.audience.spec import band_labels, load_pack
-from orchestration.errors import TandemError
+from orchestration.errors import TandemError, first_line
 from orchestration.settings import Settings
 from orchestration.warehouse import literal
 
@@ -54,7 +54,7 @@ def suggest(settings: Settings, pack: str, source: Path) -> list[Suggestion]:
         ladders = [_ladder(connection, spec, recode) for recode in spec.recode]
         return _search(connection, spec, ladders, weight)
     except duckdb.Error as error:
-        raise TandemError(f"{source}: {str(error).splitlines()[0]}") from error
+        raise TandemError(f"{source}: {first_line(error)}") from error
     finally:
         connection.close()
 

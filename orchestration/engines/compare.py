@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from orchestration.errors import TandemError
+from orchestration.errors import TandemError, first_line
 from orchestration.warehouse import literal
 
 COMMITTED = "_SUCCESS"
@@ -83,7 +83,7 @@ def _compare(connection: duckdb.DuckDBPyConnection, table: str, there: Path) -> 
         source = parquet_of(there, table)
         there_types = _types(connection, f"from {source}")
     except (TandemError, duckdb.Error) as error:
-        return Difference(table, problem=str(error).splitlines()[0])
+        return Difference(table, problem=first_line(error))
     odd = set(here_types) ^ set(there_types)
     if odd:
         return Difference(table, problem=f"columns of one copy alone: {', '.join(sorted(odd))}")

@@ -20,7 +20,7 @@ import duckdb
 
 from orchestration import durable, plan
 from orchestration.engines.compare import COMMITTED
-from orchestration.errors import TandemError
+from orchestration.errors import TandemError, first_line
 from orchestration.settings import Settings
 from orchestration.transform import DbtSession, project_fingerprint
 from orchestration.warehouse import literal, set_key
@@ -108,7 +108,7 @@ def switch(
         connection.commit()
     except duckdb.Error as error:
         connection.rollback()
-        raise TandemError(f"cannot read {model.table}: {str(error).splitlines()[0]}") from error
+        raise TandemError(f"cannot read {model.table}: {first_line(error)}") from error
     except TandemError:
         connection.rollback()
         raise
@@ -161,7 +161,7 @@ def _read_footers(
     except duckdb.Error as error:
         raise TandemError(
             f"{model.table}: a file was not written whole, so that nothing was replaced; build "
-            f"again ({str(error).splitlines()[0]})"
+            f"again ({first_line(error)})"
         ) from error
 
 

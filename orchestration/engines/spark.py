@@ -25,7 +25,7 @@ from orchestration.engines.requirements import (
     missing_package,
     missing_requirement,
 )
-from orchestration.errors import TandemError
+from orchestration.errors import TandemError, first_line
 from orchestration.settings import Settings
 from orchestration.transform import DbtSession, NodeResult, brief
 from orchestration.warehouse import literal
@@ -136,7 +136,7 @@ def check_parquet(folders: Iterable[str]) -> None:
             try:
                 connection.execute(f"from parquet_file_metadata({literal(path)})").fetchall()
             except duckdb.Error as error:
-                reason = str(error).splitlines()[0]
+                reason = first_line(error)
                 raise TandemError(f"{path} was not written whole: {reason}") from None
 
 

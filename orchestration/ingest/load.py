@@ -25,7 +25,7 @@ import orjson
 
 from orchestration.contracts import LogContract, contracts
 from orchestration.erasure import journal, tombstones
-from orchestration.errors import TandemError
+from orchestration.errors import TandemError, first_line
 from orchestration.ingest import readers
 from orchestration.ingest.canonical import canonical_sql
 from orchestration.ingest.checks import Clock, literal, quote, typed_sql, verdict_sql
@@ -317,7 +317,7 @@ def _give_up(connection: duckdb.DuckDBPyConnection) -> None:
 def say(error: duckdb.Error) -> str:
     """The error without what it may quote of the data."""
     if isinstance(error, (duckdb.IOException, duckdb.OutOfMemoryException)):
-        return str(error).splitlines()[0]
+        return first_line(error)
     return type(error).__name__
 
 

@@ -181,7 +181,7 @@ def _published_file(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             connection.execute("set enable_external_access = false")
             yield connection
     except duckdb.Error as error:
-        raise TandemError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+        raise TandemError(f"cannot read {path}: {first_line(error)}") from error
 
 
 def _about(served: duckdb.DuckDBPyConnection) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import duckdb
 
-from orchestration.errors import GateError, TandemError
+from orchestration.errors import GateError, TandemError, first_line
 from orchestration.lock import build_lock
 from orchestration.publish.snapshot import (
     PublishedTable,
@@ -236,7 +236,7 @@ def _about(path: Path) -> dict[str, Any]:
             row = cursor.fetchone()
             names = [column[0] for column in cursor.description or []]
     except duckdb.Error as error:
-        raise TandemError(f"cannot read {path}: {str(error).splitlines()[0]}") from error
+        raise TandemError(f"cannot read {path}: {first_line(error)}") from error
     if row is None:
         raise TandemError(f"{path} says nothing about itself")
     return dict(zip(names, row, strict=True))

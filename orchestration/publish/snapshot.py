@@ -16,7 +16,7 @@ from typing import Any
 import duckdb
 
 from orchestration import durable
-from orchestration.errors import GateError, TandemError
+from orchestration.errors import GateError, TandemError, first_line
 from orchestration.publish.allowlist import MartTable, check_columns
 from orchestration.settings import Settings
 from orchestration.warehouse import literal, open_warehouse
@@ -268,7 +268,7 @@ def _served(settings: Settings) -> Iterator[duckdb.DuckDBPyConnection]:
             yield connection
     except duckdb.Error as error:
         raise TandemError(
-            f"cannot read {path}: {str(error).splitlines()[0]}. If it is damaged, move it away and "
+            f"cannot read {path}: {first_line(error)}. If it is damaged, move it away and "
             'run `tandem build` (docs/operations.md, "A damaged file")'
         ) from error
 
@@ -317,7 +317,7 @@ def _copy(connection: duckdb.DuckDBPyConnection, warehouse: str, table: MartTabl
         connection.commit()
         row = connection.execute(f"select count(*) from {target}").fetchone()
     except duckdb.Error as error:
-        raise TandemError(f"cannot copy {table.full_name}: {str(error).splitlines()[0]}") from error
+        raise TandemError(f"cannot copy {table.full_name}: {first_line(error)}") from error
     return row[0] if row else 0
 
 
@@ -428,7 +428,7 @@ def _write_file(connection: duckdb.DuckDBPyConnection, table: str, path: Path) -
             f"copy snapshot.{table} to {literal(path)} (format parquet, compression zstd)"
         )
     except duckdb.Error as error:
-        raise TandemError(f"cannot write {path}: {str(error).splitlines()[0]}") from error
+        raise TandemError(f"cannot write {path}: {first_line(error)}") from error
     path.chmod(0o444)
 
 

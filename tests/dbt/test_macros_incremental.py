@@ -144,6 +144,15 @@ def world(tmp_path: Path) -> tuple[Scratch, Facts]:
     return Scratch(tmp_path / "project", settings, MODELS), facts
 
 
+def _with_two_dates(world: tuple[Scratch, Facts]) -> tuple[Scratch, Facts]:
+    """The world after a run with a fact on each of two dates."""
+    scratch, facts = world
+    with open_warehouse(facts.settings) as connection:
+        connection.execute("insert into control.facts values (1, '2026-02-01'), (2, '2026-02-10')")
+    scratch.run(["run"])
+    return world
+
+
 def test_incremental_runs_end_where_a_full_one_does(world: tuple[Scratch, Facts]):
     scratch, facts = world
     draw = random.Random(7)
@@ -154,10 +163,7 @@ def test_incremental_runs_end_where_a_full_one_does(world: tuple[Scratch, Facts]
 
 
 def test_a_date_that_lost_all_its_rows_is_emptied(world: tuple[Scratch, Facts]):
-    scratch, facts = world
-    with open_warehouse(facts.settings) as connection:
-        connection.execute("insert into control.facts values (1, '2026-02-01'), (2, '2026-02-10')")
-    scratch.run(["run"])
+    scratch, facts = _with_two_dates(world)
     with open_warehouse(facts.settings) as connection:
         connection.execute("delete from control.facts where id = 1")
         connection.execute("insert into control.touched (activity_date) values ('2026-02-01')")
@@ -167,10 +173,7 @@ def test_a_date_that_lost_all_its_rows_is_emptied(world: tuple[Scratch, Facts]):
 
 
 def test_only_dirty_dates_are_written(world: tuple[Scratch, Facts]):
-    scratch, facts = world
-    with open_warehouse(facts.settings) as connection:
-        connection.execute("insert into control.facts values (1, '2026-02-01'), (2, '2026-02-10')")
-    scratch.run(["run"])
+    scratch, facts = _with_two_dates(world)
     with open_warehouse(facts.settings) as connection:
         connection.execute("update scratch.plain set events = 99")
         connection.execute("insert into control.touched (activity_date) values ('2026-02-10')")
@@ -179,10 +182,7 @@ def test_only_dirty_dates_are_written(world: tuple[Scratch, Facts]):
 
 
 def test_dates_that_other_logs_touch_are_left(world: tuple[Scratch, Facts]):
-    scratch, facts = world
-    with open_warehouse(facts.settings) as connection:
-        connection.execute("insert into control.facts values (1, '2026-02-01'), (2, '2026-02-10')")
-    scratch.run(["run"])
+    scratch, facts = _with_two_dates(world)
     with open_warehouse(facts.settings) as connection:
         connection.execute("update scratch.of_two_logs set events = 99")
         connection.execute("update scratch.plain set events = 99")
@@ -199,10 +199,7 @@ def test_dates_that_other_logs_touch_are_left(world: tuple[Scratch, Facts]):
 
 @pytest.mark.parametrize("by", ["parameter", "flag"])
 def test_a_full_refresh_rebuilds_what_is_not_dirty(world: tuple[Scratch, Facts], by: str):
-    scratch, facts = world
-    with open_warehouse(facts.settings) as connection:
-        connection.execute("insert into control.facts values (1, '2026-02-01'), (2, '2026-02-10')")
-    scratch.run(["run"])
+    scratch, facts = _with_two_dates(world)
     with open_warehouse(facts.settings) as connection:
         connection.execute("update scratch.plain set events = 99")
         connection.execute("insert into scratch.plain values ('2020-01-01', 5)")

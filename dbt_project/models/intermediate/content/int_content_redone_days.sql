@@ -72,8 +72,7 @@ counted as (
         source,
         person_id,
         content_id,
-        event_type,
-        0 as credited
+        event_type
     from redo_events
     union all
     select
@@ -81,8 +80,7 @@ counted as (
         source,
         person_id,
         content_id,
-        'credit' as event_type,
-        1 as credited
+        'credit' as event_type
     from credited_impressions
 
 )
@@ -94,7 +92,7 @@ select
     content_id,
     count(*) filter (where event_type = 'impression') as impressions,
     count(*) filter (where event_type = 'click') as clicks,
-    cast(sum(credited) as bigint) as clicks_credited,
+    count(*) filter (where event_type = 'credit') as clicks_credited,
     count(*) filter (where event_type = 'read') as reads,
     count(*) filter (where event_type = 'comment') as comments,
     count(*) filter (where event_type = 'share') as shares,
