@@ -269,8 +269,9 @@ def _judge(
     beside: duckdb.DuckDBPyConnection | None,
 ) -> dict[str, dict[str, _Judged]]:
     """Table to rule id to verdict, the canary among them."""
-    from data_quality import duckdb_readonly
+    from data_quality import duckdb_readonly, engine
 
+    engine.load()
     with (
         _counting(connection, wanted, beside) as counts,
         duckdb_readonly.reading(path, connection) as url,

@@ -76,6 +76,11 @@ def script() -> None:
         raise
 
 
+_INTERRUPTED = 130
+"""The exit code that typer makes of Ctrl-C."""
+_STOPPED = "stopped; the next build goes on from here"
+
+
 def main() -> None:
     """Run `tandem`; a TandemError becomes one message and its exit code."""
     if any(map(is_broken, sys.argv[1:])):
@@ -90,9 +95,16 @@ def main() -> None:
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"{place}{error.strerror or error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        _complain("stopped; the next build goes on from here")
-        sys.exit(130)
+    except SystemExit as ended:
+        if ended.code == _INTERRUPTED:
+            _complain(_STOPPED)
+        raise
+    except RuntimeError as error:
+        # What DuckDB makes of Ctrl-C.
+        if str(error) != "Query interrupted":
+            raise
+        _complain(_STOPPED)
+        sys.exit(_INTERRUPTED)
 
 
 @app.command()
@@ -240,9 +252,9 @@ def build(
     from orchestration.gates import GateWorker
 
     with GateWorker() as gates, BuildProgress(quiet=as_json) as progress:
-        # Loading Great Expectations over there takes longer than loading Dagster here.
+        # Great Expectations is loaded over there while this one takes in what is new.
         gates.warm_up()
-        from orchestration.defs.headless import run_job
+        from orchestration.recorder import run_job
 
         try:
             done = run_job(

@@ -10,6 +10,8 @@ import atexit
 import hashlib
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -99,7 +101,9 @@ def rules_fingerprint() -> str:
 
 
 def _import() -> None:
-    import great_expectations  # noqa: F401
+    from data_quality import engine
+
+    engine.load()
 
 
 def _run(
@@ -128,6 +132,8 @@ def _settled(run_id: str) -> dict[TableKey, str]:
 def _end_well() -> None:
     """End with the parent, and without taking all modules apart, which is a second of waiting."""
     atexit.register(os._exit, 0)
+    # Ctrl-C reaches all processes of a terminal: the build says so, this one ends in silence.
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     # A killed parent closes no queue that its child holds open as well.
     parent = multiprocessing.parent_process()
     if parent is None:

@@ -184,6 +184,8 @@ class DbtSession:
                     str(self._target()),
                 ]
             )
+        if isinstance(result.exception, KeyboardInterrupt):
+            raise result.exception
         if result.exception is not None:
             raise TandemError(f"dbt {arguments[0]}: {_without_values(str(result.exception))}")
         if arguments[0] == "parse":

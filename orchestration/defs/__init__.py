@@ -1,6 +1,6 @@
 """Dagster's view of Tandem: assets, checks, jobs, sensor and schedule.
 
-Thin by intent: every step calls a function of `orchestration.build`.
+Thin by intent: every step tells what a step of `orchestration.steps` gave.
 """
 
 from __future__ import annotations

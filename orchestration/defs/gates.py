@@ -8,8 +8,7 @@ import dagster as dg
 from data_quality.catalogue import CANARY, STAGES, Stage
 from data_quality.checks import CheckSpec, list_expectations
 from data_quality.runner import Outcome
-from orchestration.build import run_gate
-from orchestration.defs.resources import POOL, the_build
+from orchestration.defs.resources import POOL, the_steps
 
 SERVED = dg.AssetKey(["serving", "marts_duckdb"])
 
@@ -126,10 +125,9 @@ def _gate(stage: Stage) -> dg.AssetChecksDefinition:
             keys = {key.asset_key for key in selected}
             known = {check.table for check in list_expectations(stage)}
             tables = sorted(table for table in known if asset_key(stage, table) in keys)
-        build = the_build(context)
-        outcomes = run_gate(build, stage, tables)
-        context.log.info(build.stages[-1].summary)
-        for result in check_results(stage, outcomes):
+        told = the_steps(context).gate(stage, tables)
+        context.log.info(told.summary)
+        for result in check_results(stage, told.outcomes):
             if dg.AssetCheckKey(result.asset_key, str(result.check_name)) in selected:  # type: ignore[arg-type]
                 yield result
 

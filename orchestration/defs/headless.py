@@ -1,77 +1,58 @@
-"""Runs a Dagster job in this process, without a daemon: what `tandem build` does."""
+"""Runs a Dagster job in this process, without a daemon: what `tandem build` is remembered by."""
 
 import logging
 import sqlite3
-import uuid
-from collections.abc import Iterable
+from collections.abc import Mapping
 from contextlib import closing
-from datetime import date
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+from dagster._core.instance.ref import InstanceRef
 
-from orchestration.build import Build, Observer, open_build
 from orchestration.defs import build_defs
 from orchestration.defs.resources import FULL_REFRESH_TAG, instance_path
-from orchestration.errors import TandemError
-from orchestration.gates import GateWorker
-from orchestration.machine import rare_collections
 from orchestration.settings import Settings
+from orchestration.steps import Steps
 
 RUNS_KEPT = 20
 """Runs that the instance remembers; each takes some megabytes, for its thousands of checks."""
 
+_UNHEARD: Mapping[str, Any] = {
+    # Steps print nothing, and Dagster would start two processes a step to hear it.
+    "compute_logs": {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+}
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
-def run_job(
-    settings: Settings,
-    *,
-    full_refresh: bool = False,
-    window_dates: Iterable[date] = (),
-    observer: Observer | None = None,
-    gates: GateWorker | None = None,
-) -> Build:
-    """Run `build` or `full_refresh` inside one open build, and return how it ended.
+def record(
+    settings: Settings, build_id: str, steps: Steps, *, full_refresh: bool = False
+) -> str | None:
+    """Run the job `build` or `full_refresh` over these steps, and return why it failed if it did.
 
-    `window_dates` are business dates to rebuild beyond those of what is new: a backfill. `gates`
-    is a worker that runs already: what loads this module should have started it before.
     The run stands in the Dagster instance of the home like any other, under the build's id.
-    Raises what stopped the build: GateError, LockedError or another TandemError.
     """
-    build_id = str(uuid.uuid4())
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    with (
-        rare_collections(),
-        open_build(
-            settings,
-            build_id=build_id,
-            full_refresh=full_refresh,
-            observer=observer,
-            gates=gates,
-        ) as build,
-    ):
-        build.window_dates = tuple(sorted(set(window_dates)))
-        job = build_defs({"build": build}, settings).resolve_job_def(
-            "full_refresh" if full_refresh else "build"
+    job = build_defs({"build": steps}, settings).resolve_job_def(
+        "full_refresh" if full_refresh else "build"
+    )
+    folder = instance_path(settings)
+    _drop_damaged(folder)
+    quiet = InstanceRef.from_dir(str(folder), overrides=_UNHEARD)
+    with dg.DagsterInstance.from_ref(quiet) as instance:
+        result = job.execute_in_process(
+            instance=instance,
+            run_id=build_id,
+            run_config=_QUIET,
+            tags={FULL_REFRESH_TAG: "true"} if full_refresh else None,
+            raise_on_error=False,
         )
-        folder = instance_path(settings)
-        _drop_damaged(folder)
-        with dg.DagsterInstance.from_config(str(folder)) as instance:
-            result = job.execute_in_process(
-                instance=instance,
-                run_id=build_id,
-                run_config=_QUIET,
-                tags={FULL_REFRESH_TAG: "true"} if full_refresh else None,
-                raise_on_error=False,
-            )
-            for old in instance.get_run_ids()[RUNS_KEPT:]:
-                instance.delete_run(old)
-        if build.error is not None:
-            raise build.error
-        if not result.success:
-            raise TandemError(f"the run {build_id} failed: {_reason(result)}")
-    return build
+        for old in instance.get_run_ids()[RUNS_KEPT:]:
+            instance.delete_run(old)
+    return None if result.success else _reason(result)
 
 
 def _drop_damaged(folder: Path) -> None:

@@ -9,12 +9,9 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator, DagsterDbtTranslatorSettings, dbt_assets
 
-from orchestration.build import run_layer
-from orchestration.defs.resources import OWNERS, POOL, SEEDS, layer_group, the_build
-from orchestration.engines.tables import read_from_spark
+from orchestration.defs.resources import OWNERS, POOL, SEEDS, layer_group, the_steps
 from orchestration.plan import LAYERS
 from orchestration.transform import NodeResult
-from orchestration.warehouse import open_warehouse
 
 TESTS = "dbt_tests"
 """The check that stands for all data tests of a model: a check costs Dagster three events."""
@@ -87,28 +84,25 @@ def _layer(manifest: Path, layer: str, tested: Mapping[str, str]) -> dg.AssetsDe
         pool=POOL,
     )
     def models(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        build = the_build(context)
         specs = {spec.key: spec for spec in context.assets_def.specs}
         names = {
             key: str(specs[key].metadata["dagster_dbt/unique_id"]).rsplit(".", 1)[-1]
             for key in context.selected_asset_keys
         }
         partial = None if len(names) == len(specs) else sorted(names.values())
-        outcomes = run_layer(build, layer, partial)
-        context.log.info(build.stages[-1].summary)
+        told = the_steps(context).layer(layer, partial)
+        context.log.info(told.summary)
         by_name = {name: key for key, name in names.items()}
-        ran = [item for item in outcomes if item.name in by_name]
-        rows = _row_counts([key.path for key in names], build.work)
         # In dbt's order, which is parents first.
-        for item in ran:
-            if item.status == "success":
-                facts = rows.get(tuple(by_name[item.name].path), {})
-                yield dg.MaterializeResult(
-                    by_name[item.name], metadata=facts | {"seconds": item.seconds}
-                )
-        yield from _test_results(context, names, tested, outcomes)
-        if build.error is not None:
-            raise dg.Failure(str(build.error))
+        for item in told.nodes:
+            if item.name in by_name and item.status == "success":
+                key = by_name[item.name]
+                rows = told.rows.get((key.path[0], key.path[-1]))
+                facts = {"dagster/row_count": rows} if rows is not None else {}
+                yield dg.MaterializeResult(key, metadata=facts | {"seconds": item.seconds})
+        yield from _test_results(context, names, tested, told.nodes)
+        if told.error is not None:
+            raise dg.Failure(told.error)
 
     return models
 
@@ -149,20 +143,3 @@ def _test_results(
             metadata={"tests": len(tests), "not_passed": len(broken)}
             | {item.name: item.failures or 0 for item in broken},
         )
-
-
-def _row_counts(
-    paths: Sequence[Sequence[str]], settings: Any
-) -> dict[tuple[str, ...], dict[str, Any]]:
-    """Rows of every path that is a table, here or of Spark's: a view would have to be computed."""
-    with open_warehouse(settings, read_only=True) as connection:
-        found = connection.execute(
-            "select schema_name, table_name from duckdb_tables() where not internal"
-        ).fetchall()
-        counted = {*found, *read_from_spark(connection)}
-        tables = [path for path in paths if tuple(path) in counted]
-        counts = {}
-        for schema, name in tables:
-            row = connection.execute(f'select count(*) from "{schema}"."{name}"').fetchone()
-            counts[schema, name] = {"dagster/row_count": row[0] if row else 0}
-    return counts  # type: ignore[return-value]

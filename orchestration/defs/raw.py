@@ -7,12 +7,10 @@ from typing import Any
 
 import dagster as dg
 
-from orchestration.build import plan_build, run_ingest, set_window
 from orchestration.contracts import LogContract, contracts
-from orchestration.defs.resources import CONTROL, OWNERS, POOL, RAW, the_build
+from orchestration.defs.resources import CONTROL, OWNERS, POOL, RAW, the_steps
 from orchestration.ingest.load import LogTotals
 from orchestration.ingest.tables import CONTROL_TABLES, raw_columns
-from orchestration.warehouse import open_warehouse
 
 PARAMETERS = dg.AssetKey(["control", "parameters"])
 WINDOW = dg.AssetKey(["control", "window_dates"])
@@ -141,37 +139,30 @@ def _ingest() -> dg.AssetsDefinition:
         can_subset=True,
     )
     def ingest(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        build = the_build(context)
         selected = context.selected_asset_keys
         wanted = [log for log, contract in contracts().items() if raw_key(contract) in selected]
         everything = len(wanted) == len(contracts())
-        report = run_ingest(build, None if everything else wanted)
-        context.log.info(build.stages[-1].summary)
-        with open_warehouse(build.work, read_only=True) as connection:
-            for contract in contracts().values():
-                if raw_key(contract) in selected:
-                    rows, last = connection.execute(
-                        f"select count(*), max({contract.time}) from raw.{contract.table}"
-                    ).fetchone() or (0, None)
-                    taken = report.totals.get(contract.log, LogTotals())
-                    yield dg.MaterializeResult(
-                        raw_key(contract),
-                        metadata={
-                            "dagster/row_count": rows,
-                            "lines_read": taken.lines_read,
-                            "accepted": taken.accepted,
-                            "rejected": taken.rejected,
-                            "duplicates": taken.duplicates,
-                            **_moment(last),
-                        },
-                    )
-            for name in LEDGERS:
-                key = dg.AssetKey(name.split("."))
-                if key in selected:
-                    row = connection.execute(f"select count(*) from {name}").fetchone()
-                    yield dg.MaterializeResult(
-                        key, metadata={"dagster/row_count": row[0] if row else 0}
-                    )
+        told = the_steps(context).ingest(None if everything else wanted)
+        context.log.info(told.summary)
+        for contract in contracts().values():
+            if raw_key(contract) in selected:
+                rows, last = told.rows[contract.log]
+                taken = told.totals.get(contract.log, LogTotals())
+                yield dg.MaterializeResult(
+                    raw_key(contract),
+                    metadata={
+                        "dagster/row_count": rows,
+                        "lines_read": taken.lines_read,
+                        "accepted": taken.accepted,
+                        "rejected": taken.rejected,
+                        "duplicates": taken.duplicates,
+                        **_moment(last),
+                    },
+                )
+        for name, count in told.ledgers.items():
+            key = dg.AssetKey(name.split("."))
+            if key in selected:
+                yield dg.MaterializeResult(key, metadata={"dagster/row_count": count})
 
     return ingest
 
@@ -204,7 +195,7 @@ def _plan() -> dg.AssetsDefinition:
         pool=POOL,
     )
     def plan(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        planned = plan_build(the_build(context))
+        planned = the_steps(context).plan()
         return dg.MaterializeResult(
             metadata={
                 "as_of_date": str(planned.as_of_date),
@@ -241,7 +232,7 @@ def _window_asset(policy: dg.BackfillPolicy) -> dg.AssetsDefinition:
     )
     def window_dates(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
         days = [date.fromisoformat(key) for key in context.partition_keys]
-        set_window(the_build(context), days)
+        the_steps(context).window(days)
         return dg.MaterializeResult(
             metadata={"first": str(days[0]), "last": str(days[-1]), "dates": len(days)}
         )

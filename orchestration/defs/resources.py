@@ -8,8 +8,9 @@ from typing import cast
 import dagster as dg
 
 from orchestration import durable
-from orchestration.build import Build, open_build
+from orchestration.build import open_build
 from orchestration.settings import Settings, load_settings
+from orchestration.steps import Steps
 
 POOL = "warehouse"
 FULL_REFRESH_TAG = "tandem/full_refresh"
@@ -49,20 +50,20 @@ event_log_storage:
 
 
 @dg.resource(description="Holds the build lock for the whole run.")
-def build_resource(context: dg.InitResourceContext) -> Iterator[Build]:
-    """One `Build` a run, named by the run's id."""
+def build_resource(context: dg.InitResourceContext) -> Iterator[Steps]:
+    """The steps of one build a run, named by the run's id."""
     run = context.run
     full_refresh = run is not None and run.tags.get(FULL_REFRESH_TAG) == "true"
     build_id = run.run_id if run is not None else None
     with open_build(load_settings(), build_id=build_id, full_refresh=full_refresh) as build:
-        yield build
+        yield Steps(build)
 
 
-def the_build(
+def the_steps(
     context: dg.OpExecutionContext | dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
-) -> Build:
-    """The run's build."""
-    return cast("Build", context.resources.build)
+) -> Steps:
+    """The steps of the run's build."""
+    return cast("Steps", context.resources.build)
 
 
 def instance_path(settings: Settings) -> Path:

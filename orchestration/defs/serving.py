@@ -5,14 +5,10 @@ from typing import Any
 
 import dagster as dg
 
-from dashboard import write_site
-from orchestration.build import Build, run_publish, run_report
 from orchestration.defs import gates
 from orchestration.defs.raw import FRESHNESS, PRIVATE
-from orchestration.defs.resources import OWNERS, POOL, SERVING, the_build
-from orchestration.errors import TandemError
+from orchestration.defs.resources import OWNERS, POOL, SERVING, the_steps
 from orchestration.settings import Settings
-from orchestration.transform import read_manifest
 
 PUBLISHED = {"tandem/access": "published"}
 SERVED_PARQUET = dg.AssetKey(["serving", "marts_parquet"])
@@ -42,14 +38,10 @@ def postgres_assets(settings: Settings) -> list[dg.AssetsDefinition]:
         pool=POOL,
     )
     def marts_postgres(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        from orchestration.publish.postgres import push, read_grains
-
-        settings = the_build(context).settings
-        try:
-            report = push(settings, grains=read_grains(read_manifest(settings)))
-        except TandemError as error:
+        report = the_steps(context).postgres()
+        if isinstance(report, str):
             # What is published stays so; the next build, or `tandem publish postgres`, goes on.
-            context.log.warning(f"PostgreSQL keeps what it had: {error}")
+            context.log.warning(f"PostgreSQL keeps what it had: {report}")
             return
         yield dg.MaterializeResult(
             metadata={
@@ -105,17 +97,11 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
         pool=POOL,
     )
     def publish(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        build = the_build(context)
-        failure: TandemError | None = None
-        try:
-            report = run_publish(build)
-        except TandemError as error:
-            failure = error
-        yield from gates.check_results(
-            "export", (outcome for outcome in build.outcomes if outcome.stage == "export")
-        )
-        if failure is not None:
-            raise dg.Failure(str(failure)) from failure
+        told = the_steps(context).publish()
+        yield from gates.check_results("export", told.outcomes)
+        report = told.report
+        if report is None:
+            raise dg.Failure(told.error)
         facts: dict[str, Any] = {
             "version": report.version,
             "as_of_date": str(report.as_of_date),
@@ -156,10 +142,9 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
         pool=POOL,
     )
     def quality_report(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        build = the_build(context)
-        path = run_report(build)
+        told = the_steps(context).quality_report()
         return dg.MaterializeResult(
-            metadata={"path": dg.MetadataValue.path(path), **_gate_counts(build)}
+            metadata={"path": dg.MetadataValue.path(told.path), **told.counts}
         )
 
     @dg.asset(
@@ -178,11 +163,10 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
         pool=POOL,
     )
     def dashboard(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        try:
-            site = write_site(the_build(context).settings)
-        except (TandemError, OSError) as error:
+        site = the_steps(context).dashboard()
+        if isinstance(site, str):
             # What is published stays so, and `tandem serve` writes the site again.
-            context.log.warning(f"the dashboard was not written: {error}")
+            context.log.warning(f"the dashboard was not written: {site}")
             return
         yield dg.MaterializeResult(
             metadata={
@@ -195,16 +179,3 @@ def assets(layers: Sequence[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
         )
 
     return [publish, quality_report, dashboard]
-
-
-def _gate_counts(build: Build) -> dict[str, int | float]:
-    """What the UI plots over builds: rules by how they ended, and each stage's seconds."""
-    failed = [outcome for outcome in build.outcomes if not outcome.success]
-    counts = {
-        "rules": len(build.outcomes),
-        "rules_passed": len(build.outcomes) - len(failed),
-        "rules_warned": sum(outcome.severity != "critical" for outcome in failed),
-        "rules_critical_failed": sum(outcome.severity == "critical" for outcome in failed),
-    }
-    seconds = {f"seconds {stage.stage}": round(stage.seconds, 3) for stage in build.stages}
-    return counts | seconds

@@ -93,6 +93,15 @@ CONTROL_TABLES = {
         raw_text varchar, batch_id bigint, rejected_at timestamp
     """,
 }
+INGEST_LEDGERS = (
+    "control.files",
+    "control.paths",
+    "control.batches",
+    "control.replaced",
+    "control.schema_drift",
+    "quarantine.lines",
+)
+"""What an ingest writes beside `raw` for people to look at."""
 HISTORY_TABLES = ("control.builds", "control.stages", "control.validations")
 """What a full refresh takes over from the old warehouse once the new one is ready: no landing file
 says it."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import pytest
 
 from data_quality.runner import Outcome
 from orchestration import ingest as ingest_package
-from orchestration import plan
+from orchestration import plan, recorder
 from orchestration.build import Build
 from orchestration.gates import GateWorker
 from orchestration.ingest import IngestReport
@@ -134,3 +136,19 @@ def outcome(run_id: str, stage: str, *, success: bool) -> Outcome:
 def stages(build: Build) -> dict[str, bool]:
     """Stage to whether it passed, in order."""
     return {stage.stage: stage.passed for stage in build.stages}
+
+
+def follow_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Dagster follow builds in a thread, which sees the stub, not in its own process."""
+
+    def start(pipe: Connection, *arguments: Any) -> Callable[[], None]:
+        thread = threading.Thread(target=recorder._follow, args=(pipe, *arguments))
+        thread.start()
+
+        def end() -> None:
+            thread.join()
+            pipe.close()
+
+        return end
+
+    monkeypatch.setattr(recorder, "_start", start)

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import duckdb
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings, strategies
@@ -62,6 +63,7 @@ def test_landing_files_become_published_marts(tmp_path: Path, landing: Path) -> 
         active = connection.execute(
             "select max(dau) from users.daily_active where core = 'all' and source = '*'"
         ).fetchone()
+        (rows,) = connection.execute("select count(*) from users.daily_active").fetchone() or (0,)
         private = connection.execute(
             """
             select count(*) from duckdb_columns()
@@ -74,6 +76,16 @@ def test_landing_files_become_published_marts(tmp_path: Path, landing: Path) -> 
     assert private == (0,)
     assert Path(report["report"]).exists()
     assert (home / "warehouse.duckdb").stat().st_mode & 0o777 == 0o600
+
+    with dg.DagsterInstance.from_config(str(home / "dagster")) as instance:
+        (run_id,) = instance.get_run_ids()
+        run = instance.get_run_by_id(run_id)
+        assert run is not None
+        assert run.is_success
+        event = instance.get_latest_materialization_event(dg.AssetKey(["users", "daily_active"]))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["dagster/row_count"].value == rows
 
     again = tandem(home, "build", TANDEM_LANDING=str(landing))
     assert again.returncode == 0

@@ -14,13 +14,14 @@ import pytest
 from data_quality import checks, runner
 from orchestration.build import STAGES, Observer, StageResult, open_build
 from orchestration.defs import build_defs, headless
-from orchestration.defs.headless import run_job
 from orchestration.defs.raw import WINDOW
 from orchestration.defs.resources import instance_path
 from orchestration.errors import GateError, TandemError
 from orchestration.publish import published
+from orchestration.recorder import run_job
+from orchestration.steps import Steps
 from orchestration.warehouse import open_warehouse
-from tests.integration.stub import World, event, make_world, outcome, read
+from tests.integration.stub import World, event, follow_here, make_world, outcome, read
 
 EVENTS = [event(number, f"2026-01-0{number}") for number in range(1, 7)]
 
@@ -30,6 +31,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = make_world(tmp_path, monkeypatch)
     world.land(EVENTS)
     few(monkeypatch)
+    follow_here(monkeypatch)
     return world
 
 
@@ -133,7 +135,7 @@ def test_a_backfill_rebuilds_exactly_its_partitions_in_one_run(world: World) -> 
         connection.execute("update intermediate.int_days set source = 'damaged'")
     first, last = date(2026, 1, 2), date(2026, 1, 4)
     with open_build(world.settings) as build, instance(world) as remembered:
-        job = build_defs({"build": build}, world.settings).resolve_job_def("backfill")
+        job = build_defs({"build": Steps(build)}, world.settings).resolve_job_def("backfill")
         result = job.execute_in_process(
             instance=remembered,
             raise_on_error=False,

@@ -87,6 +87,19 @@ def test_a_failed_gate_leaves_what_was_published(world: World) -> None:
     assert states(world) == ["published", *["blocked"] * 3, "published"]
 
 
+def test_ctrl_c_while_dbt_works_is_no_error_of_dbt(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dbt.cli.main import dbtRunner, dbtRunnerResult
+
+    def interrupted(*_: object) -> dbtRunnerResult:
+        return dbtRunnerResult(success=False, exception=KeyboardInterrupt())
+
+    monkeypatch.setattr(dbtRunner, "invoke", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_build(world.settings)
+
+
 def test_a_failed_model_is_named_and_stops_the_build(world: World) -> None:
     model = world.project / "models" / "marts" / "users" / "daily_active.sql"
     good = model.read_text(encoding="utf-8")

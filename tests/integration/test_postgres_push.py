@@ -28,6 +28,7 @@ from orchestration.errors import GateError, LockedError, SettingsError, TandemEr
 from orchestration.publish import postgres as module
 from orchestration.publish.postgres import PushReport, push
 from orchestration.settings import PostgresTarget, Settings
+from orchestration.steps import Steps
 from orchestration.warehouse import open_warehouse
 from tests.integration.bi_reader import WHOLE
 from tests.integration.bi_world import (
@@ -432,10 +433,10 @@ def test_the_command_and_the_asset_push_what_is_published(
     assert isinstance(wrong.exception, SettingsError)
     assert serving.postgres_assets(settings) == []
     settings = settings.model_copy(update={"postgres": TARGET})
-    monkeypatch.setattr(serving, "read_manifest", lambda _: {"nodes": {}})
 
     def materialize() -> list[Any]:
-        resources = {"build": SimpleNamespace(settings=settings)}
+        build: Any = SimpleNamespace(settings=settings)
+        resources = {"build": Steps(build)}
         result = dg.materialize(serving.postgres_assets(settings), resources=resources)
         assert result.success
         return list(result.asset_materializations_for_node("serving__marts_postgres"))

@@ -25,8 +25,7 @@ from typer.testing import CliRunner
 from data_quality import verdicts
 from data_quality.runner import Outcome
 from orchestration import build as build_module
-from orchestration import cli, plan
-from orchestration.defs import headless
+from orchestration import cli, plan, recorder
 from orchestration.errors import TandemError
 from orchestration.gates import GateWorker
 from orchestration.settings import load_settings
@@ -113,7 +112,7 @@ def _small_project(patch: pytest.MonkeyPatch, project: Path) -> None:
     patch.setattr(GateWorker, "run", judge)
     patch.setattr(GateWorker, "warm_up", lambda self: None)
     patch.setattr(verdicts, "assert_publishable", publishable)
-    patch.setattr(headless, "run_job", run_job)
+    patch.setattr(recorder, "run_job", run_job)
 
 
 def _land(folder: Path, number: int, moment: str) -> None:

@@ -16,14 +16,14 @@ import pytest
 
 from orchestration import plan
 from orchestration.build import nothing_new
-from orchestration.defs.headless import run_job
 from orchestration.defs.resources import instance_path
 from orchestration.engines.requirements import missing_requirement
 from orchestration.engines.tables import build_folder, read_from_spark
 from orchestration.errors import GateError
+from orchestration.recorder import run_job
 from orchestration.settings import Settings
 from orchestration.warehouse import open_warehouse
-from tests.integration.stub import World, event, make_world, read
+from tests.integration.stub import World, event, follow_here, make_world, read
 from tests.integration.test_build_dagster import few
 
 MISSING = missing_requirement()
@@ -50,6 +50,7 @@ ON_SPARK = {
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = make_world(tmp_path, monkeypatch)
     few(monkeypatch)
+    follow_here(monkeypatch)
     shutil.copytree(REAL_MACROS, world.project / "macros", dirs_exist_ok=True)
     shutil.copy(REAL_MACROS.parent / "profiles.yml", world.project)
     models = world.project / "models"

@@ -56,7 +56,8 @@ GOOD = {
         (GateError("broken"), 3),
         (LockedError("broken"), 4),
         (OSError(28, "broken"), 1),
-        (KeyboardInterrupt(), 130),
+        (SystemExit(130), 130),
+        (RuntimeError("Query interrupted"), 130),
     ],
 )
 def test_errors_become_one_line_and_an_exit_code(
@@ -76,6 +77,20 @@ def test_errors_become_one_line_and_an_exit_code(
     assert output.out == ""
     assert output.err.startswith("tandem: ")
     assert output.err.count("\n") == 1
+
+
+def test_ctrl_c_in_a_command_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_settings", interrupted)
+    monkeypatch.setattr(sys, "argv", ["tandem", "build"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "tandem: stopped; the next build goes on from here\n"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from orchestration import cli
 from orchestration.defs import serving
 from orchestration.settings import Settings
+from orchestration.steps import Steps
 from tests.support import KEY, test_settings
 from tests.unit.dashboard.published_world import make_published, small_world
 
@@ -51,7 +52,8 @@ def test_the_command_writes_where_it_is_told(
 def materialize(settings: Settings) -> dg.ExecuteInProcessResult:
     layer: Any = SimpleNamespace(specs=[])
     *_, asset = serving.assets([layer])
-    return dg.materialize([asset], resources={"build": SimpleNamespace(settings=settings)})
+    build: Any = SimpleNamespace(settings=settings)
+    return dg.materialize([asset], resources={"build": Steps(build)})
 
 
 def test_the_asset_shows_what_it_wrote(settings: Settings) -> None:
