@@ -147,7 +147,12 @@ class _Followed(Steps):
         self._over = False
         self._change = threading.Condition()
         # Always listening: who tells must not wait until there is room in the pipe.
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def wait(self) -> None:
+        """Return when the build has no more to tell."""
+        self._listener.join()
 
     def _listen(self) -> None:
         step: str | None = ""
@@ -216,3 +221,4 @@ def _follow(pipe: Connection, settings: Settings, build_id: str, full_refresh: b
     # The build may have been killed.
     with contextlib.suppress(OSError):
         pipe.send(reason)
+    steps.wait()
