@@ -6,16 +6,15 @@ wait for the build, and the build does not wait for them.
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from orchestration.build import Build, Observer, open_build
@@ -66,7 +65,7 @@ def run_job(
         build.window_dates = tuple(sorted(set(window_dates)))
         # Parsed once if it changed, not by two processes at a time.
         ensure_manifest(settings)
-        with Recorder(settings, build_id, full_refresh=full_refresh) as recorder:
+        with recording(settings, build_id, full_refresh=full_refresh) as recorder:
             _Told(build, recorder).run()
             missing = recorder.end()
     if missing is not None:
@@ -81,31 +80,23 @@ def run_job(
 class Recorder:
     """A process in which Dagster runs the job of a build whose steps are told to it.
 
-    What it cannot do stops no step: `end` says it. Left without `end`, it writes a run that
-    failed.
+    What it cannot do stops no step: `end` says it.
     """
 
     def __init__(self, settings: Settings, build_id: str, *, full_refresh: bool) -> None:
         self._ours, theirs = multiprocessing.get_context("spawn").Pipe()
         self._end_follower = _start(theirs, settings, build_id, full_refresh)
 
-    def __enter__(self) -> Recorder:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if not self._ours.closed:
-            self.end(_INTERRUPTED if isinstance(error, KeyboardInterrupt) else _LONGEST)
-
     def tell(self, step: str, told: object) -> None:
         """Pass on what a step told, or the TandemError that it raised."""
         # It has died: `end` says so.
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self._ours.send((step, told))
+
+    @property
+    def ended(self) -> bool:
+        """Whether `end` was called."""
+        return self._ours.closed
 
     def end(self, patience: float = _LONGEST) -> str | None:
         """Wait for the run to be written, and say why it is not, or not as one that succeeded."""
@@ -119,6 +110,20 @@ class Recorder:
         self._ours.close()
         self._end_follower()
         return reason
+
+
+@contextmanager
+def recording(settings: Settings, build_id: str, *, full_refresh: bool) -> Iterator[Recorder]:
+    """A recorder; left without `end`, as by an error, it writes a run that failed."""
+    recorder = Recorder(settings, build_id, full_refresh=full_refresh)
+    try:
+        yield recorder
+    except KeyboardInterrupt:
+        recorder.end(_INTERRUPTED)
+        raise
+    finally:
+        if not recorder.ended:
+            recorder.end()
 
 
 class _Told(Steps):
@@ -219,6 +224,6 @@ def _follow(pipe: Connection, settings: Settings, build_id: str, full_refresh: b
         # Whatever it is, the build goes on without its run and says so.
         reason = f"{type(error).__name__}: {first_line(error)}"
     # The build may have been killed.
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         pipe.send(reason)
     steps.wait()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from multiprocessing.connection import Connection
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import pytest
@@ -48,6 +51,13 @@ class World:
     failing: set[str] = field(default_factory=set)
     before_judging: Callable[[str], None] = lambda stage: None
 
+    def own_project(self, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """A copy of the project, used from now on, which a test may change."""
+        self.project = self.settings.home.parent / "project"
+        shutil.copytree(stub_project(), self.project)
+        monkeypatch.setattr(plan, "DBT_PROJECT", self.project)
+        return self.project
+
     def land(self, events: Iterable[dict[str, Any]]) -> None:
         """Have records wait."""
         self.waiting += events
@@ -67,17 +77,26 @@ def read(path: Path, query: str) -> list[tuple[Any, ...]]:
         return connection.execute(query).fetchall()
 
 
+@cache
+def stub_project() -> Path:
+    """The stub with what it shares with the real project; one folder, so that it is parsed once."""
+    folder = Path(mkdtemp(prefix="tandem-stub-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    project = folder / "project"
+    shutil.copytree(Path(__file__).parent / "stub_project", project)
+    (project / "macros").mkdir(exist_ok=True)
+    for part in ("dispatch.sql", "incremental.sql", "generate_schema_name.sql"):
+        shutil.copy(REAL / "macros" / part, project / "macros" / part)
+    shutil.copy(REAL / "profiles.yml", project)
+    shutil.copy(REAL / "models" / "staging" / "_sources.yml", project / "models" / "staging")
+    return project
+
+
 def make_world(home: Path, monkeypatch: pytest.MonkeyPatch, **values: Any) -> World:
     """The stub project and a stand-in for ingestion, gates and their verdicts."""
     from data_quality import verdicts
 
-    project = home / "project"
-    shutil.copytree(Path(__file__).parent / "stub_project", project)
-    for part in ("dispatch.sql", "incremental.sql", "generate_schema_name.sql"):
-        (project / "macros").mkdir(exist_ok=True)
-        shutil.copy(REAL / "macros" / part, project / "macros" / part)
-    shutil.copy(REAL / "profiles.yml", project)
-    shutil.copy(REAL / "models" / "staging" / "_sources.yml", project / "models" / "staging")
+    project = stub_project()
     monkeypatch.setattr(plan, "DBT_PROJECT", project)
     world = World(test_settings(home / "state", **values), project)
 

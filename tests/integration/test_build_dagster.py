@@ -119,8 +119,10 @@ def test_a_critical_rule_stops_what_comes_after(world: World, stage: str, last: 
     assert states == [("blocked",)]
 
 
-def test_a_failed_model_stops_what_comes_after(world: World) -> None:
-    model = world.project / "models" / "intermediate" / "int_days.sql"
+def test_a_failed_model_stops_what_comes_after(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = world.own_project(monkeypatch) / "models" / "intermediate" / "int_days.sql"
     text = model.read_text(encoding="utf-8")
     model.write_text(text.replace("count(*)", "error('broken')"), encoding="utf-8")
     seen = Stages()

@@ -100,8 +100,10 @@ def test_ctrl_c_while_dbt_works_is_no_error_of_dbt(
         run_build(world.settings)
 
 
-def test_a_failed_model_is_named_and_stops_the_build(world: World) -> None:
-    model = world.project / "models" / "marts" / "users" / "daily_active.sql"
+def test_a_failed_model_is_named_and_stops_the_build(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = world.own_project(monkeypatch) / "models" / "marts" / "users" / "daily_active.sql"
     good = model.read_text(encoding="utf-8")
     model.write_text(good.replace("days.source,", "error('broken') as source,"), encoding="utf-8")
     with pytest.raises(TandemError, match="daily_active"):

@@ -189,7 +189,7 @@ def test_what_a_live_build_cannot_stand_on_is_named(
     for values in ({"timezone": "UTC"}, {"as_of_date": date(2026, 1, 1)}):
         with pytest.raises(TandemError, match="settings, key or the dbt project changed"):
             run_live(world.settings.model_copy(update=values))
-    model = world.project / "models" / "intermediate" / "int_days.sql"
+    model = world.own_project(monkeypatch) / "models" / "intermediate" / "int_days.sql"
     good = model.read_text(encoding="utf-8")
     model.write_text(f"{good}-- \n", encoding="utf-8")
     with pytest.raises(TandemError, match="dbt project changed since the last build: run `tandem"):

@@ -14,7 +14,7 @@ import pytest
 from orchestration import recorder, steps
 from orchestration.defs.resources import instance_path
 from orchestration.errors import GateError, TandemError
-from orchestration.recorder import Recorder, run_job
+from orchestration.recorder import recording, run_job
 from tests.integration.stub import World, event, follow_here, make_world, read
 from tests.integration.test_build_dagster import few
 
@@ -115,5 +115,5 @@ def test_what_a_follower_cannot_do_is_its_reason(
         raise ValueError("no room\nfor this")
 
     monkeypatch.setattr(headless, "record", record)
-    with Recorder(world.settings, "build", full_refresh=False) as following:
+    with recording(world.settings, "build", full_refresh=False) as following:
         assert following.end() == "ValueError: no room"

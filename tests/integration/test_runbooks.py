@@ -29,7 +29,7 @@ from orchestration import cli, plan, recorder
 from orchestration.errors import TandemError
 from orchestration.gates import GateWorker
 from orchestration.settings import load_settings
-from tests.integration.stub import REAL, outcome
+from tests.integration.stub import outcome, stub_project
 
 FOLDER = Path(__file__).parents[2] / "docs" / "runbooks"
 PAGES = sorted(path.stem for path in FOLDER.glob("*.md") if path.stem != "README")
@@ -73,7 +73,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder whose `.tandem` was built once, with one rejected line."""
     folder = tmp_path_factory.mktemp("runbooks")
     with pytest.MonkeyPatch.context() as patch:
-        _small_project(patch, folder / "project")
+        _small_project(patch)
         patch.chdir(folder)
         _land(folder, 1, "2026-01-01T04:00:00Z")
         _land(folder, 2, "2026-01-02T04:00:00Z")
@@ -91,14 +91,8 @@ def home(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _small_project(patch: pytest.MonkeyPatch, project: Path) -> None:
-    shutil.copytree(Path(__file__).parent / "stub_project", project)
-    (project / "macros").mkdir(exist_ok=True)
-    for part in ("dispatch.sql", "incremental.sql", "generate_schema_name.sql"):
-        shutil.copy(REAL / "macros" / part, project / "macros" / part)
-    shutil.copy(REAL / "profiles.yml", project)
-    shutil.copy(REAL / "models" / "staging" / "_sources.yml", project / "models" / "staging")
-    patch.setattr(plan, "DBT_PROJECT", project)
+def _small_project(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(plan, "DBT_PROJECT", stub_project())
 
     def judge(_: GateWorker, settings: Any, stage: str, **named: Any) -> Sequence[Outcome]:
         return [outcome(named["run_id"], stage, success=True)]

@@ -51,9 +51,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     world = make_world(tmp_path, monkeypatch)
     few(monkeypatch)
     follow_here(monkeypatch)
-    shutil.copytree(REAL_MACROS, world.project / "macros", dirs_exist_ok=True)
-    shutil.copy(REAL_MACROS.parent / "profiles.yml", world.project)
-    models = world.project / "models"
+    project = world.own_project(monkeypatch)
+    shutil.copytree(REAL_MACROS, project / "macros", dirs_exist_ok=True)
+    shutil.copy(REAL_MACROS.parent / "profiles.yml", project)
+    models = project / "models"
     (models / "intermediate" / "int_dirty_dates.sql").write_text(PORTABLE, encoding="utf-8")
     world.land([event(number, f"2026-01-0{number}", account="ab"[number % 2]) for number in (1, 2)])
     with open_warehouse(world.settings) as connection:
