@@ -13,7 +13,7 @@ import pytest
 
 from data_quality import checks, runner
 from orchestration.build import STAGES, Observer, StageResult, open_build
-from orchestration.defs import build_defs, headless
+from orchestration.defs import build_defs, headless, resources
 from orchestration.defs.raw import WINDOW
 from orchestration.defs.resources import instance_path
 from orchestration.errors import GateError, TandemError
@@ -89,6 +89,19 @@ def test_the_job_goes_through_every_stage_and_remembers_the_run(world: World) ->
         assert rows.asset_materialization.metadata["dagster/row_count"].value == 6
         for key in (["serving", "marts_duckdb"], ["serving", "marts_parquet"]):
             assert remembered.get_latest_materialization_event(dg.AssetKey(key)) is not None
+
+
+def test_a_run_that_dagster_starts_does_the_steps_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "load_settings", lambda: world.settings)
+    job = build_defs(settings=world.settings).resolve_job_def("build")
+    with instance(world) as remembered:
+        result = job.execute_in_process(instance=remembered, raise_on_error=False)
+    assert result.success
+    assert len(world.served()) == 6
+    builds = read(world.settings.warehouse_path, "select build_id, state from control.builds")
+    assert builds == [(result.run_id, "published")]
 
 
 def test_old_runs_are_forgotten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
