@@ -141,6 +141,7 @@ def test_the_page_says_what_was_met_and_what_was_not_run(tmp_path: Path) -> None
     ]
     page = write_page(records, tmp_path).read_text("utf-8")
     assert "| full build / bare limit at 20M ≤ 1.25 | 1.30 at 20M | **no** |" in page
+    assert "rules in the limit ≤ 1.25 | 0.87 at 20M | yes |" in page
     assert (
         "| load: times the throughput of dlt (dictionaries) ≥ 10 × | 10.00 × at 1M | yes |" in page
     )
